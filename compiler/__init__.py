@@ -1,0 +1,1 @@
+"""The front door: command lines, the ONNX reader, chips, the pipeline."""

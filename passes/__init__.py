@@ -1,0 +1,1 @@
+"""One pass a file: IR in, IR out."""

@@ -1,0 +1,1 @@
+"""The solver behind place-parts: it knows numbers, not IR."""

@@ -1,0 +1,1 @@
+"""What a plan costs and what it computes."""
