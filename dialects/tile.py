@@ -41,6 +41,7 @@ from .formats import (
 )
 from .h3_attributes import Activation, ActivationAttr, WindowAttr
 from .tile_movement import ArraysAttr as ArraysAttr
+from .tile_movement import JoinOp as JoinOp
 from .tile_movement import LoadOp as LoadOp
 from .tile_movement import MoveOp as MoveOp
 from .tile_movement import ProgramOp as ProgramOp
@@ -133,7 +134,7 @@ class SegmentOp(IRDLOperation):
 
 @irdl_op_definition
 class MvmOp(StepOp):
-    """Matrix-vector products: outputs `first` to `first + n` of one operator, n being the result's.
+    """Matrix-vector products: outputs `first` to `first + n` of the operator's `of`, n being the result's.
 
     With `w` in arrays, it holds just these outputs. With `on @chip::@tier` (a tier that streams its weights, and the
     digital unit) `w` is the operator's whole weight. `bias` and `scale` are the operator's whole constants. An operand
@@ -149,6 +150,7 @@ class MvmOp(StepOp):
     tier = opt_prop_def(SymbolRefAttr)
     window = opt_prop_def(WindowAttr)
     first = prop_def(IntegerAttr[I64])
+    of = prop_def(IntegerAttr[I64])
     zero_point = opt_prop_def(IntegerAttr[I64])
     transposed = opt_prop_def(UnitAttr)
     activation = opt_prop_def(ActivationAttr)
@@ -165,13 +167,16 @@ class MvmOp(StepOp):
         *,
         step: int,
         first: int = 0,
+        of: int | None = None,
         bias: SSAValue | None = None,
         scale: SSAValue | None = None,
         **properties: Attribute | None,
     ):
         optional = [[] if operand is None else [operand] for operand in (bias, scale)]
         super().__init__(operands=[x, w, *optional], result_types=[result_type])
-        set_properties(self, first=int_attr(first), step=int_attr(step), **properties)
+        set_properties(self, **properties)
+        of = first + self.outputs if of is None else of
+        set_properties(self, first=int_attr(first), of=int_attr(of), step=int_attr(step))
 
     @property
     def tier_name(self) -> str:
@@ -201,6 +206,11 @@ class MvmOp(StepOp):
         return self.first.value.data
 
     @property
+    def all_outputs(self) -> int:
+        """How many outputs the whole operator has."""
+        return self.of.value.data
+
+    @property
     def outputs(self) -> int:
         """How many outputs it makes."""
         return shape_of(self.result)[-1 if self.window is None else 1]
@@ -213,7 +223,8 @@ class MvmOp(StepOp):
         tier = parse_symbol(parser) if parser.parse_optional_keyword("on") else None
         has_window = parser.parse_optional_keyword("window")
         window = WindowAttr.new(WindowAttr.parse_parameters(parser)) if has_window else None
-        first = parse_optional_int(parser, "first") or 0
+        first = parse_optional_int(parser, "first")
+        of = None if first is None else parse_optional_int(parser, "of")
         bias = parse_optional_operand(parser, "bias")
         scale = parse_optional_operand(parser, "scale")
         zero_point = parse_optional_int(parser, "zero_point")
@@ -229,7 +240,8 @@ class MvmOp(StepOp):
             operands[1][0],
             signature.outputs.data[0],
             step=step,
-            first=first,
+            first=first or 0,
+            of=of,
             bias=next(iter(operands[2]), None),
             scale=next(iter(operands[3]), None),
             tier=tier,
@@ -253,8 +265,8 @@ class MvmOp(StepOp):
         if self.window is not None:
             printer.print_string(" window ")
             self.window.print_parameters(printer)
-        if self.first_output:
-            printer.print_string(f" first {self.first_output}")
+        if (self.first_output, self.outputs) != (0, self.all_outputs):
+            printer.print_string(f" first {self.first_output} of {self.all_outputs}")
         print_optional_operands(printer, bias=self.bias, scale=self.scale)
         if self.zero_point is not None:
             printer.print_string(f" zero_point {self.zero}")
@@ -280,8 +292,12 @@ class MvmOp(StepOp):
         inputs, outputs = self._weight_shape()
         if in_arrays and outputs != self.outputs:
             raise VerifyException(f"the arrays hold {outputs} outputs, the result has {self.outputs}")
-        if not in_arrays and self.first_output + self.outputs > outputs:
-            raise VerifyException(f"the weight has {outputs} outputs, asked for {self.first_output} + {self.outputs}")
+        if not in_arrays and self.all_outputs != outputs:
+            raise VerifyException(f"the weight has {outputs} outputs, the op says {self.all_outputs}")
+        if self.first_output + self.outputs > self.all_outputs:
+            raise VerifyException(
+                f"outputs {self.first_output} + {self.outputs} leave the {self.all_outputs} there are"
+            )
         if self.window is None and shape_of(self.x)[-1] != inputs:
             raise VerifyException(f"x has {shape_of(self.x)[-1]} columns, the weight {inputs} inputs")
 
@@ -352,52 +368,6 @@ class DigitalOp(StepOp):
         for op in self.block.ops:
             if op.name.startswith(("tile.", "h3.")) and not isinstance(op, YieldOp):
                 raise VerifyException(f"only onnx ops are digital work, got {op.name}")
-
-
-@irdl_op_definition
-class JoinOp(IRDLOperation):
-    """The parts of one operator as one value, along `axis`. Free: each part wrote to its own address."""
-
-    name = "tile.join"
-
-    pieces = var_operand_def(TensorType)
-    axis = prop_def(IntegerAttr[I64])
-    result = result_def(TensorType)
-
-    traits = traits_def(Pure())
-
-    def __init__(self, pieces: Sequence[SSAValue], axis: int, result_type: Attribute):
-        super().__init__(operands=[pieces], result_types=[result_type])
-        set_properties(self, axis=int_attr(axis))
-
-    @classmethod
-    def parse(cls, parser: Parser) -> "JoinOp":
-        unresolved = parser.parse_comma_separated_list(parser.Delimiter.NONE, parser.parse_unresolved_operand)
-        parser.parse_keyword("axis")
-        axis = parser.parse_integer()
-        attributes = parser.parse_optional_attr_dict()
-        parser.parse_punctuation(":")
-        signature = parser.parse_function_type()
-        pieces = parser.resolve_operands(unresolved, list(signature.inputs), parser.pos)
-        op = cls(pieces, axis, signature.outputs.data[0])
-        op.attributes = attributes
-        return op
-
-    def print(self, printer: Printer) -> None:
-        printer.print_string(" ")
-        printer.print_list(self.pieces, printer.print_operand)
-        printer.print_string(f" axis {self.axis.value.data}")
-        print_attributes(printer, self)
-        print_signature(printer, self)
-
-    def verify_(self) -> None:
-        axis, whole = self.axis.value.data, shape_of(self.result)
-        if not 0 <= axis < len(whole):
-            raise VerifyException(f"axis {axis} is not a dimension of {whole}")
-        if sum(shape_of(piece)[axis] for piece in self.pieces) != whole[axis]:
-            raise VerifyException(f"pieces add up to {sum(shape_of(p)[axis] for p in self.pieces)} of {whole[axis]}")
-        if any(place(piece) != place(self.result) for piece in self.pieces):
-            raise VerifyException("pieces are where the whole is")
 
 
 Tile = Dialect(

@@ -1,4 +1,4 @@
-"""The places of tile, and the ops that move data to them: program, load, store."""
+"""The places of tile, and the ops that move data to them: program, load, store, join."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -15,16 +15,18 @@ from xdsl.irdl import (
     prop_def,
     result_def,
     traits_def,
+    var_operand_def,
 )
 from xdsl.parser import AttrParser, Parser
 from xdsl.printer import Printer
-from xdsl.traits import MemoryReadEffect, MemoryWriteEffect
+from xdsl.traits import MemoryReadEffect, MemoryWriteEffect, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from .formats import (
     int_attr,
     int_list,
     parse_ints,
+    parse_optional_int,
     parse_signature,
     parse_symbol,
     print_attributes,
@@ -120,7 +122,7 @@ class ProgramOp(StepOp):
 
     `%p = tile.program %w from [0, 512] step 3 : (tensor<512x2048xf32>) -> tensor<512x512xf32, #tile.arrays<..>>` writes
     the slice that begins at those offsets and has the result's shape; `transposed` swaps the last two dimensions after
-    slicing, so that arrays always hold K x N.
+    slicing, so that arrays always hold K x N. `groups g`: the slice holds g independent groups of a convolution.
     """
 
     name = "tile.program"
@@ -128,10 +130,18 @@ class ProgramOp(StepOp):
     w = operand_def(TensorType)
     offsets = prop_def(ArrayAttr[IntegerAttr[I64]])
     transposed = opt_prop_def(UnitAttr)
+    groups = opt_prop_def(IntegerAttr[I64])
     result = result_def(TensorType)
 
     def __init__(
-        self, w: SSAValue, offsets: Sequence[int], result_type: Attribute, *, step: int, transposed: bool = False
+        self,
+        w: SSAValue,
+        offsets: Sequence[int],
+        result_type: Attribute,
+        *,
+        step: int,
+        transposed: bool = False,
+        groups: int = 1,
     ):
         super().__init__(operands=[w], result_types=[result_type])
         set_properties(
@@ -139,7 +149,12 @@ class ProgramOp(StepOp):
             offsets=ArrayAttr([int_attr(offset) for offset in offsets]),
             step=int_attr(step),
             transposed=UnitAttr() if transposed else None,
+            groups=int_attr(groups) if groups != 1 else None,
         )
+
+    @property
+    def group_count(self) -> int:
+        return 1 if self.groups is None else self.groups.value.data
 
     @property
     def slices(self) -> tuple[slice, ...]:
@@ -154,11 +169,12 @@ class ProgramOp(StepOp):
         w = parser.parse_unresolved_operand()
         offsets = parse_ints(parser) if parser.parse_optional_keyword("from") else None
         transposed = parser.parse_optional_keyword("transposed") is not None
+        groups = parse_optional_int(parser, "groups") or 1
         step = parse_step(parser)
         attributes = parser.parse_optional_attr_dict()
         ((value,),), signature = parse_signature(parser, [w])
         offsets = [0] * len(shape_of(value)) if offsets is None else offsets
-        op = cls(value, offsets, signature.outputs.data[0], step=step, transposed=transposed)
+        op = cls(value, offsets, signature.outputs.data[0], step=step, transposed=transposed, groups=groups)
         op.attributes = attributes
         return op
 
@@ -170,6 +186,8 @@ class ProgramOp(StepOp):
             printer.print_string(f" from {offsets}")
         if self.transposed is not None:
             printer.print_string(" transposed")
+        if self.group_count != 1:
+            printer.print_string(f" groups {self.group_count}")
         printer.print_string(f" step {self.at}")
         print_attributes(printer, self)
         print_signature(printer, self)
@@ -240,3 +258,49 @@ class StoreOp(MoveOp):
 
     def verify_(self) -> None:
         self.verify_places(True, False)
+
+
+@irdl_op_definition
+class JoinOp(IRDLOperation):
+    """The parts of one operator as one value, along `axis`. Free: each part wrote to its own address."""
+
+    name = "tile.join"
+
+    pieces = var_operand_def(TensorType)
+    axis = prop_def(IntegerAttr[I64])
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    def __init__(self, pieces: Sequence[SSAValue], axis: int, result_type: Attribute):
+        super().__init__(operands=[pieces], result_types=[result_type])
+        set_properties(self, axis=int_attr(axis))
+
+    @classmethod
+    def parse(cls, parser: Parser) -> "JoinOp":
+        unresolved = parser.parse_comma_separated_list(parser.Delimiter.NONE, parser.parse_unresolved_operand)
+        parser.parse_keyword("axis")
+        axis = parser.parse_integer()
+        attributes = parser.parse_optional_attr_dict()
+        parser.parse_punctuation(":")
+        signature = parser.parse_function_type()
+        pieces = parser.resolve_operands(unresolved, list(signature.inputs), parser.pos)
+        op = cls(pieces, axis, signature.outputs.data[0])
+        op.attributes = attributes
+        return op
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        printer.print_list(self.pieces, printer.print_operand)
+        printer.print_string(f" axis {self.axis.value.data}")
+        print_attributes(printer, self)
+        print_signature(printer, self)
+
+    def verify_(self) -> None:
+        axis, whole = self.axis.value.data, shape_of(self.result)
+        if not 0 <= axis < len(whole):
+            raise VerifyException(f"axis {axis} is not a dimension of {whole}")
+        if sum(shape_of(piece)[axis] for piece in self.pieces) != whole[axis]:
+            raise VerifyException(f"pieces add up to {sum(shape_of(p)[axis] for p in self.pieces)} of {whole[axis]}")
+        if any(place(piece) != place(self.result) for piece in self.pieces):
+            raise VerifyException("pieces are where the whole is")

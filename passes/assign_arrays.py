@@ -1,0 +1,57 @@
+"""assign-arrays: give each place in arrays the ranges of indices that it takes."""
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
+from xdsl.passes import ModulePass
+
+from ..dialects.tile import ArraysAttr, ProgramOp, SegmentOp
+from ..dialects.values import place, placed, tensor_type
+from ..runtime_sim.chip import Chip
+from ..runtime_sim.chip_ir import chip_from_ir
+from ..runtime_sim.errors import InputError
+from ..runtime_sim.work import arrays_of_program
+from .units import main_function
+
+
+@dataclass(frozen=True)
+class AssignArraysPass(ModulePass):
+    """Names the arrays that hold each weight: residents first, then each segment's own from where they end.
+
+    `tensor<16x8xf32, #tile.arrays<@chip::@sram>>` becomes `tensor<16x8xf32, #tile.arrays<@chip::@sram, 2 to 3>>`.
+    """
+
+    name = "assign-arrays"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        chip = chip_from_ir(op)
+        free = dict.fromkeys(chip.tiers, 0)
+        for segment in main_function(op).body.block.ops:
+            if not isinstance(segment, SegmentOp):
+                continue
+            start = free if segment.once else dict(free)
+            for program in segment.body.block.ops:
+                if isinstance(program, ProgramOp):
+                    _assign(program, chip, start)
+            for inner, outer in zip(segment.last.values, segment.outs, strict=True):
+                _set_type(outer, inner)
+
+
+def _assign(program: ProgramOp, chip: Chip, free: dict[str, int]) -> None:
+    at = place(program.result)
+    if not isinstance(at, ArraysAttr):
+        raise InputError(f"{program.location}: tile.program: expected a result in arrays, got {at}")
+    tier, first = at.tier_name, free[at.tier_name]
+    last = first + arrays_of_program(program, chip) * at.copies.data
+    available = chip.tier(tier).arrays
+    if last > available:
+        raise InputError(f"{program.location}: expected at most {available} arrays on {tier}, the segment needs {last}")
+    free[tier] = last
+    type = placed(tensor_type(program.result), ArraysAttr.of(tier, [(first, last)], at.copies.data))
+    program.result.type = type  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _set_type(outer: SSAValue, inner: SSAValue) -> None:
+    outer.type = inner.type  # pyright: ignore[reportAttributeAccessIssue]

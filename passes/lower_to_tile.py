@@ -1,0 +1,320 @@
+"""lower-to-tile: rewrite the placed program into tile meta-operators."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr, TensorType
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.passes import ModulePass
+
+from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, PartAttr, WeightOp
+from ..dialects.tile import ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp, YieldOp
+from ..dialects.values import buffer, placed, producer, shape_of, static_weight, tensor_type
+from ..runtime_sim.chip import Chip
+from ..runtime_sim.chip_ir import chip_from_ir
+from ..runtime_sim.errors import InputError
+from .units import INLINE_CONSTANTS, Unit, main_function, operands_from_outside, returned_values, units_of
+from .value_places import ValuePlaces, place_values
+
+
+@dataclass(frozen=True)
+class LowerToTilePass(ModulePass):
+    """Rewrites a placed program into segments of program, mvm and digital ops.
+
+    ```mlir
+    %q = h3.matmul %x, %w on [#h3.part<@chip::@sram, outputs 0 to 8, copies 1, segment 0>, ...] : ...
+    ```
+    becomes
+    ```mlir
+    %r = tile.segment once -> ... { %p = tile.program %w step 0 : ...  tile.yield %p : ... }
+    %y = tile.segment 0 -> ... {
+      %q0 = tile.mvm %x, %r first 0 of 32 step 0 : ...
+      %q = tile.join %q0, %q1 axis 1 : ...
+    ```
+    Arrays are named by tier and copies only; assign-arrays gives them their ranges.
+    """
+
+    name = "lower-to-tile"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        function = main_function(op)
+        units = units_of(function)
+        chip = chip_from_ir(op)
+        _Lowering(function, units, place_values(function, units, chip), chip).run()
+
+
+def output_axis(op: MatrixOp) -> int:
+    """The dimension of the result that parts are ranges of."""
+    return 1 if isinstance(op, ConvOp) else len(shape_of(op.result)) - 1
+
+
+def held_shape(op: MatrixOp, outputs: int) -> tuple[int, ...]:
+    """The shape in which arrays hold the weights of `outputs` outputs: `[.., K, n]`, or that of a convolution."""
+    shape = list(shape_of(op.w))
+    if isinstance(op, ConvOp):
+        return (outputs, *shape[1:])
+    if isinstance(op, MatmulOp) and op.transposed is not None:
+        shape[-2:] = shape[:-3:-1]
+    return (*shape[:-1], outputs)
+
+
+def groups_held(op: MatrixOp, part: PartAttr) -> int:
+    """How many groups of a grouped convolution a part holds."""
+    if not isinstance(op, ConvOp):
+        return 1
+    groups = op.window.groups.data
+    return max(part.outputs * groups // op.outputs, 1)
+
+
+@dataclass
+class _Lowering:
+    function: FuncOp
+    units: list[Unit]
+    places: ValuePlaces
+    chip: Chip
+    values: dict[SSAValue, SSAValue] = field(default_factory=dict[SSAValue, SSAValue])
+    """What stands for each value of the h3 program, at the point that has been reached."""
+    residents: dict[tuple[SSAValue, PartAttr], SSAValue] = field(
+        default_factory=dict[tuple[SSAValue, PartAttr], SSAValue]
+    )
+    block: Block = field(default_factory=Block)
+    segment: int = 0
+    step: int = 0
+
+    def run(self) -> None:
+        old = self.function.body.block
+        top = Block(arg_types=[argument.type for argument in old.args])
+        for before, after in zip(old.args, top.args, strict=True):
+            self._stands_for(before, after)
+        self._constants(old, top)
+        once = self._program_residents()
+        if once is not None:
+            top.add_op(once)
+        for index, unit in enumerate(self.units):
+            for value in self.places.loads.get(index, []):
+                self._move(LoadOp, value)
+            if unit.matrix is None:
+                self._digital(unit)
+            else:
+                self._products(unit.matrix, top, index)
+            for value in self.places.stores.get(index, []):
+                self._move(StoreOp, value)
+        returned = returned_values(self.function)
+        self._close_segment(top, len(self.units))
+        top.add_op(ReturnOp(*(self._off_chip(value) for value in returned)))
+        _replace_body(self.function, top)
+
+    def _stands_for(self, before: SSAValue, after: SSAValue) -> None:
+        after.name_hint = before.name_hint
+        self.values[before] = after
+
+    def _constants(self, old: Block, top: Block) -> None:
+        """Weights, and constants that matrix operators use; digital work gets its own copies of small constants."""
+        for op in old.ops:
+            needed = isinstance(op, WeightOp) or any(isinstance(use.operation, MatrixOp) for use in _uses(op))
+            if needed and (isinstance(op, WeightOp) or op.name in INLINE_CONSTANTS):
+                copy = op.clone()
+                copy.location = op.location
+                top.add_op(copy)
+                for before, after in zip(op.results, copy.results, strict=True):
+                    self._stands_for(before, after)
+
+    def _program_residents(self) -> SegmentOp | None:
+        """`tile.segment once`: what is programmed at power-up and stays."""
+        body, keys = Block(), list[tuple[SSAValue, PartAttr]]()
+        for unit in self.units:
+            op = unit.matrix
+            for part in () if op is None else op.placed:
+                if op is not None and self._holds(op, part) and not part.is_rewritten:
+                    body.add_op(self._program(op, part, step=len(keys)))
+                    keys.append((op.result, part))
+        if not keys:
+            return None
+        programmed = [op.results[0] for op in body.ops]
+        body.add_op(YieldOp(programmed))
+        once = SegmentOp(None, [value.type for value in programmed], Region(body))
+        for key, inner, value in zip(keys, programmed, once.outs, strict=True):
+            value.name_hint = inner.name_hint
+            self.residents[key] = value
+        return once
+
+    def _holds(self, op: MatrixOp, part: PartAttr) -> bool:
+        """Whether the part's weights are in arrays (else they are streamed)."""
+        return self.chip.tier(part.tier_name).arrays > 0 and static_weight(op.w) is not None
+
+    def _program(self, op: MatrixOp, part: PartAttr, step: int) -> ProgramOp:
+        shape, first = shape_of(op.w), part.first.data
+        transposed = isinstance(op, MatmulOp) and op.transposed is not None
+        axis = 0 if isinstance(op, ConvOp) else len(shape) - (2 if transposed else 1)
+        at = ArraysAttr.of(part.tier_name, copies=part.copies.data)
+        type = TensorType(tensor_type(op.w).element_type, held_shape(op, part.outputs), at)
+        program = ProgramOp(
+            self.values[op.w],
+            [first if dimension == axis else 0 for dimension in range(len(shape))],
+            type,
+            step=step,
+            transposed=transposed,
+            groups=groups_held(op, part),
+        )
+        program.location = op.location
+        program.result.name_hint = op.w.name_hint
+        return program
+
+    def _products(self, op: MatrixOp, top: Block, index: int) -> None:
+        """All parts of one operator: those of one segment in one step."""
+        if not op.placed:
+            raise InputError(f"{op.location}: expected parts from place-parts, found none")
+        on_chip = op.result in self.places.on_chip
+        pieces: list[SSAValue] = []
+        for position, part in enumerate(op.placed):
+            if part.segment.data < self.segment:
+                raise InputError(f"{op.location}: segment {part.segment.data} comes after segment {self.segment}")
+            if part.segment.data > self.segment:
+                if position:
+                    self.step += 1
+                pieces = self._next_segment(top, index, part.segment.data, pieces)
+            pieces.append(self._product(op, part, on_chip))
+        self.step += 1
+        result = pieces[0]
+        if len(pieces) > 1:
+            type = placed(tensor_type(op.result), buffer() if on_chip else None)
+            join = JoinOp(pieces, output_axis(op), type)
+            join.location = op.location
+            self.block.add_op(join)
+            result = join.result
+        self._stands_for(op.result, result)
+
+    def _product(self, op: MatrixOp, part: PartAttr, on_chip: bool) -> SSAValue:
+        weight, tier = self.values[op.w], SymbolRefAttr("chip", [part.tier_name])
+        streams = not self._holds(op, part)
+        if not streams and part.is_rewritten:
+            program = self._program(op, part, self.step)
+            self.block.add_op(program)
+            weight = program.result
+        elif not streams:
+            weight = self.residents[op.result, part]
+        shape = list(shape_of(op.result))
+        shape[output_axis(op)] = part.outputs
+        properties: dict[str, Attribute | None] = {
+            "tier": tier if streams else None,
+            "window": op.window if isinstance(op, ConvOp) else None,
+            "zero_point": op.zero_point,
+            "transposed": op.transposed if streams and isinstance(op, MatmulOp) else None,
+            "activation": op.activation,
+            "precision": StringAttr(part.precision.data) if part.precision.data else None,
+        }
+        mvm = MvmOp(
+            self.values[op.x],
+            weight,
+            placed(TensorType(tensor_type(op.result).element_type, shape), buffer() if on_chip else None),
+            step=self.step,
+            first=part.first.data,
+            of=op.outputs,
+            bias=None if op.bias is None else self.values[op.bias],
+            scale=None if op.scale is None else self.values[op.scale],
+            **properties,
+        )
+        mvm.location = op.location
+        mvm.result.name_hint = op.result.name_hint
+        self.block.add_op(mvm)
+        return mvm.result
+
+    def _digital(self, unit: Unit) -> None:
+        ins = [self.values[value] for value in unit.ins]
+        body = Block(arg_types=[placed(tensor_type(value), None) for value in ins])
+        inner = dict(zip(unit.ins, body.args, strict=True))
+        for value, argument in inner.items():
+            argument.name_hint = value.name_hint
+        mapping: dict[SSAValue, SSAValue] = dict(inner)
+        for constant in _inline_constants(unit):
+            body.add_op(_clone(constant, mapping))
+        for op in unit.ops:
+            body.add_op(_clone(op, mapping))
+        body.add_op(YieldOp([mapping[value] for value in unit.outs]))
+        types = [placed(tensor_type(value), buffer() if value in self.places.on_chip else None) for value in unit.outs]
+        digital = DigitalOp(ins, types, Region(body), step=self.step)
+        digital.location = unit.ops[-1].location
+        self.step += 1
+        self.block.add_op(digital)
+        for before, after in zip(unit.outs, digital.outs, strict=True):
+            self._stands_for(before, after)
+
+    def _move(self, move: type[LoadOp] | type[StoreOp], value: SSAValue) -> None:
+        source = self.values[value]
+        type = placed(tensor_type(source), buffer() if move is LoadOp else None)
+        op = move(source, type, step=self.step)
+        op.location = source.owner.location if isinstance(source.owner, Operation) else op.location
+        op.result.name_hint = value.name_hint
+        self.step += 1
+        self.block.add_op(op)
+        if move is LoadOp:
+            self.values[value] = op.result
+        else:
+            self.stored[value] = op.result
+
+    stored: dict[SSAValue, SSAValue] = field(default_factory=dict[SSAValue, SSAValue])
+    """The off-chip copies of values that are in the buffer too."""
+
+    def _off_chip(self, value: SSAValue) -> SSAValue:
+        return self.stored.get(value, self.values[value])
+
+    def _next_segment(self, top: Block, index: int, segment: int, pieces: list[SSAValue]) -> list[SSAValue]:
+        """Close the segment that is open; the pieces of a half-made operator cross the border."""
+        crossed = self._close_segment(top, index, pieces)
+        self.segment = segment
+        return crossed
+
+    def _close_segment(self, top: Block, index: int, pieces: Sequence[SSAValue] = ()) -> list[SSAValue]:
+        """Yield what units from `index` on, or the function's result, still need, and begin a new block."""
+        if not self.block.first_op:
+            return list(pieces)
+        needed = {value for unit in self.units[index:] for value in unit.ins} | set(returned_values(self.function))
+        own = {result for op in self.block.ops for result in op.results}
+        tables = (self.values, self.stored)
+        leaving = [(table, key) for table in tables for key, value in table.items() if key in needed and value in own]
+        inner = [table[key] for table, key in leaving] + list(pieces)
+        if not inner:
+            return self._add_segment(top, [])
+        outs = self._add_segment(top, inner)
+        for (table, key), value in zip(leaving, outs, strict=False):
+            table[key] = value
+        return outs[len(leaving) :]
+
+    def _add_segment(self, top: Block, inner: list[SSAValue]) -> list[SSAValue]:
+        self.block.add_op(YieldOp(inner))
+        segment = SegmentOp(self.segment, [value.type for value in inner], Region(self.block))
+        for value, out in zip(inner, segment.outs, strict=True):
+            out.name_hint = value.name_hint
+        top.add_op(segment)
+        self.block = Block()
+        return list(segment.outs)
+
+
+def _uses(op: Operation):
+    return (use for result in op.results for use in result.uses)
+
+
+def _clone(op: Operation, mapping: dict[SSAValue, SSAValue]) -> Operation:
+    copy = op.clone(mapping)
+    copy.location = op.location
+    copy.attributes.pop("h3.segment", None)
+    return copy
+
+
+def _inline_constants(unit: Unit) -> list[Operation]:
+    """The small constants that a run of digital work uses, each once."""
+    makers = (producer(operand) for op in unit.ops for operand in operands_from_outside(op))
+    found = {maker: None for maker in makers if maker is not None and maker.name in INLINE_CONSTANTS}
+    own = set(unit.ops)
+    return [maker for maker in found if maker not in own]
+
+
+def _replace_body(function: FuncOp, block: Block) -> None:
+    old = function.body.block
+    function.body.insert_block(block, 0)
+    for op in reversed(list(old.ops)):
+        op.detach()
+        op.drop_all_references()
+    function.body.detach_block(old)

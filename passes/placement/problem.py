@@ -1,0 +1,225 @@
+"""The placement problem as numbers: operators, their options, the chip's arrays, an objective.
+
+**Plan space.** Operators run one after another. An operator runs in `rounds` r >= 1 equal rounds; in every round its
+outputs are shared by at most one *part* per tier. A part is *resident* (arrays of its own, programmed once at power-up),
+*rewritten* (programmed at each execution, just before use, into arrays of the tier's scratch pool) or *streamed* (the
+tier has no arrays). With r >= 2 no part is resident. A part has its copies and its precision.
+
+    time of a round    = max(max over parts of the part's time, sum over parts of its time on each shared resource)
+    latency            = fixed latency + sum over operators and rounds
+    energy             = fixed energy + sum over parts + static power x latency
+    capacity of tier t : sum of resident arrays + S_t <= arrays_t,  S_t >= scratch arrays of every rewritten part
+
+Latency is in integer picoseconds, energy in picojoules, arrays are counts.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+UNUSED, RESIDENT, REWRITTEN, STREAMED = 0, 1, 2, 3
+OBJECTIVES = ("latency", "energy", "edp")
+
+
+class PlacementError(ValueError):
+    """The problem has no plan; the message says why, for the user."""
+
+
+@dataclass(frozen=True)
+class PartTable:
+    """Prices of a part of one operator on one tier: rows are `outputs`, columns are `copies`.
+
+    The `floor_` arrays price row i at one granule more than row i-1 has: the least that any part costs whose outputs lie
+    in (outputs[i-1], outputs[i]], as prices never fall when outputs grow. `shared_ps` has one leading entry per resource
+    that the parts of an operator share (chip-wide memory ports).
+    """
+
+    tier: int
+    mode: int
+    precision: str
+    outputs: Ints
+    copies: Ints
+    latency_ps: Ints
+    energy_pj: Floats
+    arrays: Ints
+    shared_ps: Ints
+    floor_latency_ps: Ints
+    floor_energy_pj: Floats
+    floor_arrays: Ints
+    floor_shared_ps: Ints
+
+
+@dataclass(frozen=True)
+class Family:
+    """What an operator can do in a given number of rounds: `outputs` a round, `last` in the last one, a table per part kind."""
+
+    rounds: int
+    outputs: int
+    last: int
+    tables: tuple[PartTable, ...]
+
+
+@dataclass(frozen=True)
+class OptionSet:
+    """Ways to run one operator, one a row. Columns of the two-dimensional arrays are tiers.
+
+    `energy_pj` is dynamic energy. `outputs` are those of a full round, `last` those of the last round (the same where
+    rounds = 1). `precision` indexes `OperatorType.precisions`.
+    """
+
+    latency_ps: Ints
+    energy_pj: Floats
+    resident: Ints
+    scratch: Ints
+    mode: Ints
+    outputs: Ints
+    last: Ints
+    copies: Ints
+    precision: Ints
+    rounds: Ints
+
+    def __len__(self) -> int:
+        return len(self.latency_ps)
+
+    def take(self, index: NDArray[Any]) -> OptionSet:
+        """The options at `index` (positions or a mask)."""
+        return OptionSet(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    @staticmethod
+    def concat(sets: list[OptionSet]) -> OptionSet:
+        """All options of `sets`, in order."""
+        return OptionSet(*(np.concatenate([getattr(s, f.name) for s in sets]) for f in fields(OptionSet)))
+
+
+@dataclass(frozen=True)
+class OperatorType:
+    """Operators with the same numbers: `members` are their positions in the program.
+
+    `families` serve the bound over all plans and new options; without them the bound is over `options` alone.
+    """
+
+    name: str
+    members: tuple[int, ...]
+    options: OptionSet
+    families: tuple[Family, ...] = ()
+    precisions: tuple[str, ...] = ("",)
+
+    @property
+    def multiplicity(self) -> int:
+        return len(self.members)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What the solver is given. `arrays[t]` is 0 for a tier that streams its weights."""
+
+    tiers: tuple[str, ...]
+    arrays: Ints
+    types: tuple[OperatorType, ...]
+    objective: str = "latency"
+    fixed_latency_ps: int = 0
+    fixed_energy_pj: float = 0.0
+    static_power_mw: float = 0.0
+
+    @property
+    def static_pj_per_ps(self) -> float:
+        """Energy of standing still: 1 mW is 1e-3 pJ a ps."""
+        return self.static_power_mw * 1e-3
+
+    @property
+    def operators(self) -> int:
+        return sum(t.multiplicity for t in self.types)
+
+    def value(self, latency_ps: float, energy_pj: float) -> float:
+        """The objective in its unit: ns, pJ, or pJ ns; `energy_pj` includes static energy."""
+        latency_ns = latency_ps / 1000
+        return {"latency": latency_ns, "energy": energy_pj, "edp": latency_ns * energy_pj}[self.objective]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many operators of each type take each option: `counts[k]` maps an option's position to its count."""
+
+    counts: tuple[dict[int, int], ...]
+    latency_ps: int
+    energy_pj: float
+    scratch: tuple[int, ...]
+
+
+def evaluate(problem: Problem, counts: tuple[dict[int, int], ...]) -> Plan | None:
+    """The plan of `counts`, priced and checked in integers; None where it is over capacity or incomplete."""
+    latency, energy = problem.fixed_latency_ps, problem.fixed_energy_pj
+    resident = np.zeros(len(problem.tiers), np.int64)
+    scratch = np.zeros(len(problem.tiers), np.int64)
+    for kind, chosen in zip(problem.types, counts, strict=True):
+        if sum(chosen.values()) != kind.multiplicity or min(chosen.values()) < 1:
+            return None
+        for option, count in sorted(chosen.items()):
+            latency += count * int(kind.options.latency_ps[option])
+            energy += count * float(kind.options.energy_pj[option])
+            resident += count * kind.options.resident[option]
+            scratch = np.maximum(scratch, kind.options.scratch[option])
+    if np.any(resident + scratch > problem.arrays):
+        return None
+    energy += problem.static_pj_per_ps * latency
+    return Plan(counts, latency, energy, tuple(int(s) for s in scratch))
+
+
+def save(problem: Problem, path: str) -> None:
+    """Writes the problem to an .npz file from which `load` makes it again."""
+    arrays: dict[str, NDArray[Any]] = {"arrays": problem.arrays}
+    kinds: list[dict[str, Any]] = []
+    for k, kind in enumerate(problem.types):
+        families: list[dict[str, Any]] = []
+        for j, family in enumerate(kind.families):
+            tables = [_pack(table, f"{k}.{j}.{i}.", arrays) for i, table in enumerate(family.tables)]
+            families.append({"rounds": family.rounds, "outputs": family.outputs, "last": family.last, "tables": tables})
+        _pack(kind.options, f"{k}.", arrays)
+        precisions = list(kind.precisions)
+        kinds.append({"name": kind.name, "members": kind.members, "families": families, "precisions": precisions})
+    scalars = ("tiers", "objective", "fixed_latency_ps", "fixed_energy_pj", "static_power_mw")
+    head = {name: getattr(problem, name) for name in scalars} | {"types": kinds}
+    arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    with open(path, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load(path: str) -> Problem:
+    """The problem that `save` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        head = json.loads(arrays["head"].tobytes())
+        kinds: list[OperatorType] = []
+        for k, entry in enumerate(head.pop("types")):
+            families: list[Family] = []
+            for j, family in enumerate(entry["families"]):
+                tables = (_unpack(PartTable, f"{k}.{j}.{i}.", arrays, t) for i, t in enumerate(family["tables"]))
+                families.append(Family(**(family | {"tables": tuple(tables)})))
+            options = _unpack(OptionSet, f"{k}.", arrays, {})
+            precisions = tuple(entry["precisions"])
+            kinds.append(OperatorType(entry["name"], tuple(entry["members"]), options, tuple(families), precisions))
+        head["tiers"] = tuple(head["tiers"])
+        return Problem(arrays=arrays["arrays"], types=tuple(kinds), **head)
+
+
+def _pack(record: Any, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Puts the arrays of a dataclass into `arrays`; returns its scalars."""
+    rest: dict[str, Any] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, np.ndarray):
+            arrays[prefix + field.name] = value
+        else:
+            rest[field.name] = value
+    return rest
+
+
+def _unpack(cls: Any, prefix: str, arrays: Any, scalars: dict[str, Any]) -> Any:
+    return cls(**{f.name: scalars[f.name] if f.name in scalars else arrays[prefix + f.name] for f in fields(cls)})
