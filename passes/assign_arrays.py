@@ -11,7 +11,7 @@ from ..dialects.tile import ArraysAttr, ProgramOp, SegmentOp
 from ..dialects.values import place, placed, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
-from ..runtime_sim.errors import InputError
+from ..runtime_sim.errors import InputError, where
 from ..runtime_sim.work import arrays_of_program
 from .units import main_function
 
@@ -42,12 +42,12 @@ class AssignArraysPass(ModulePass):
 def _assign(program: ProgramOp, chip: Chip, free: dict[str, int]) -> None:
     at = place(program.result)
     if not isinstance(at, ArraysAttr):
-        raise InputError(f"{program.location}: tile.program: expected a result in arrays, got {at}")
+        raise InputError(f"{where(program)}: expected a result in arrays, got {at}")
     tier, first = at.tier_name, free[at.tier_name]
     last = first + arrays_of_program(program, chip) * at.copies.data
     available = chip.tier(tier).arrays
     if last > available:
-        raise InputError(f"{program.location}: expected at most {available} arrays on {tier}, the segment needs {last}")
+        raise InputError(f"{where(program)}: expected at most {available} arrays on {tier}, the segment needs {last}")
     free[tier] = last
     type = placed(tensor_type(program.result), ArraysAttr.of(tier, [(first, last)], at.copies.data))
     program.result.type = type  # pyright: ignore[reportAttributeAccessIssue]

@@ -11,10 +11,10 @@ from xdsl.passes import ModulePass
 
 from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, PartAttr, WeightOp
 from ..dialects.tile import ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp, YieldOp
-from ..dialects.values import buffer, placed, producer, shape_of, static_weight, tensor_type
+from ..dialects.values import buffer, placed, producer, shape_of, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
-from ..runtime_sim.errors import InputError
+from ..runtime_sim.errors import InputError, where
 from .units import INLINE_CONSTANTS, Unit, main_function, operands_from_outside, returned_values, units_of
 from .value_places import ValuePlaces, place_values
 
@@ -127,7 +127,7 @@ class _Lowering:
         for unit in self.units:
             op = unit.matrix
             for part in () if op is None else op.placed:
-                if op is not None and self._holds(op, part) and not part.is_rewritten:
+                if op is not None and self._holds(part) and not part.is_rewritten:
                     body.add_op(self._program(op, part, step=len(keys)))
                     keys.append((op.result, part))
         if not keys:
@@ -140,9 +140,9 @@ class _Lowering:
             self.residents[key] = value
         return once
 
-    def _holds(self, op: MatrixOp, part: PartAttr) -> bool:
+    def _holds(self, part: PartAttr) -> bool:
         """Whether the part's weights are in arrays (else they are streamed)."""
-        return self.chip.tier(part.tier_name).arrays > 0 and static_weight(op.w) is not None
+        return self.chip.tier(part.tier_name).arrays > 0
 
     def _program(self, op: MatrixOp, part: PartAttr, step: int) -> ProgramOp:
         shape, first = shape_of(op.w), part.first.data
@@ -165,12 +165,12 @@ class _Lowering:
     def _products(self, op: MatrixOp, top: Block, index: int) -> None:
         """All parts of one operator: those of one segment in one step."""
         if not op.placed:
-            raise InputError(f"{op.location}: expected parts from place-parts, found none")
+            raise InputError(f"{where(op)}: expected parts from place-parts, found none")
         on_chip = op.result in self.places.on_chip
         pieces: list[SSAValue] = []
         for position, part in enumerate(op.placed):
             if part.segment.data < self.segment:
-                raise InputError(f"{op.location}: segment {part.segment.data} comes after segment {self.segment}")
+                raise InputError(f"{where(op)}: segment {part.segment.data} comes after segment {self.segment}")
             if part.segment.data > self.segment:
                 if position:
                     self.step += 1
@@ -188,7 +188,7 @@ class _Lowering:
 
     def _product(self, op: MatrixOp, part: PartAttr, on_chip: bool) -> SSAValue:
         weight, tier = self.values[op.w], SymbolRefAttr("chip", [part.tier_name])
-        streams = not self._holds(op, part)
+        streams = not self._holds(part)
         if not streams and part.is_rewritten:
             program = self._program(op, part, self.step)
             self.block.add_op(program)

@@ -1,5 +1,7 @@
 """The one exception for input that h3c cannot take."""
 
+from xdsl.dialects.builtin import FileLineColLoc, NameLoc
+from xdsl.ir import Operation
 from xdsl.utils.exceptions import PassFailedException
 
 
@@ -8,3 +10,13 @@ class InputError(PassFailedException):
 
     It derives from xDSL's own exception, so that a stock `xdsl-opt` reports it as a failed pass.
     """
+
+
+def where(op: Operation) -> str:
+    """How a message names `op`: `net.onnx: node /fc1/Gemm`, as far as that is known, else by its own name."""
+    location = op.location
+    if not isinstance(location, NameLoc):
+        return op.name
+    child = location.location
+    file = f"{child.filename.data}: " if isinstance(child, FileLineColLoc) else ""
+    return f"{file}node {location.desc.data}"

@@ -12,7 +12,7 @@ from ...dialects.h3 import WeightOp
 from ...dialects.onnx import constant, constant_array
 from ...dialects.onnx_ops import ConstantOp
 from ...dialects.values import producer, shape_of, tensor_type
-from ...runtime_sim import weights
+from ...runtime_sim.weights import STORE
 from .site import Site, is_swap
 
 
@@ -37,11 +37,7 @@ def array_of(value: SSAValue) -> Array | None:
         return constant_array(op)
     if not isinstance(op, WeightOp) or op.absent is not None:
         return None
-    if op.splat is not None:
-        type = tensor_type(value)
-        number = np.array(op.splat.value.data).astype(numpy_dtype(type.element_type))
-        return np.broadcast_to(number, type.get_shape())
-    return weights.load(op)
+    return STORE.array(op)
 
 
 def scalar_of(value: SSAValue | None) -> float | None:
@@ -84,7 +80,7 @@ def make_constant(site: Site, array: Array, key: str, hint: str | None = None) -
     else:
         type = tensor_of(array.shape, element_type(array.dtype))
         splat = _as_splat(array)
-        op = site.add(WeightOp(key, type, digest=None if splat is not None else weights.put(array), splat=splat))
+        op = site.add(WeightOp(key, type, digest=None if splat is not None else STORE.put(array), splat=splat))
     op.results[0].name_hint = hint
     return op.results[0]
 

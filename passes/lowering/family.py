@@ -30,8 +30,8 @@ class Family:
     lower: Callable[[Site], None]
     macs: Callable[[Operation], int]
     """Multiply-accumulates of the ONNX operator."""
-    factors: tuple[int, int] = (0, 1)
-    """The indices of the operands that are multiplied; the second is the weight where both or neither are constant."""
+    factors: tuple[int, ...] = (0, 1)
+    """The indices of the operands of which one may be a static weight; the last, if several are constant."""
     takes: Callable[[Operation], bool] = always
     """Whether this form of the operator is matrix work; the others stay digital."""
     weights: Callable[[Operation], int] | None = None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from xdsl.dialects.builtin import DictionaryAttr, FileLineColLoc, IntegerAttr, ModuleOp, NameLoc, NoneType, TensorType
+from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, NoneType, TensorType
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.traits import is_side_effect_free
@@ -95,27 +95,20 @@ def top_ops(module: ModuleOp) -> list[Operation]:
     return list(main_block(module).ops)
 
 
-def node_name(op: Operation) -> str:
-    """The ONNX name of the node that `op` came from, else the op's own."""
-    return op.location.desc.data if isinstance(op.location, NameLoc) else op.name
-
-
-def place_of(op: Operation) -> str:
-    """`net.onnx: node /fc1/Gemm`, as far as it is known: how an error names an op."""
-    location = op.location
-    if isinstance(location, NameLoc):
-        child = location.location
-        file = f"{child.filename.data}: " if isinstance(child, FileLineColLoc) else ""
-        return f"{file}node {location.desc.data}"
-    return op.name
-
-
-def opset(module: ModuleOp, domain: str = "ai.onnx") -> int:
-    """The version of `domain` that the model uses."""
+def opsets(module: ModuleOp) -> dict[str, int]:
+    """The version of each domain that the model uses; that of ai.onnx as "", as ONNX files have it."""
     model = module.attributes.get("h3.model")
     versions = model.data.get("opset") if isinstance(model, DictionaryAttr) else None
-    version = versions.data.get(domain) if isinstance(versions, DictionaryAttr) else None
-    return version.value.data if isinstance(version, IntegerAttr) else 17
+    found: dict[str, int] = {"": 17}
+    for domain, version in versions.data.items() if isinstance(versions, DictionaryAttr) else ():
+        if isinstance(version, IntegerAttr):
+            found["" if domain == "ai.onnx" else domain] = version.value.data
+    return found
+
+
+def opset(module: ModuleOp) -> int:
+    """The version of ai.onnx that the model uses."""
+    return opsets(module)[""]
 
 
 def erase_dead(module: ModuleOp) -> None:

@@ -1,0 +1,208 @@
+"""h3c: compile an ONNX model for a chip."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from .front import (
+    Arguments,
+    UsageError,
+    check_folder,
+    guarded,
+    name_and_number,
+    positive_seconds,
+    spinner,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from xdsl.dialects.builtin import ModuleOp
+
+    from .plan_files import Dumps
+
+DESCRIPTION = "Compile an ONNX model for a chip that mixes kinds of processing-in-memory, and simulate the plan."
+STRATEGIES = "exact, greedy, homogeneous:TIER"
+
+
+def parser() -> Arguments:
+    """The command line of h3c."""
+    p = Arguments(prog="h3c", description=DESCRIPTION)
+    p.add_argument("model", nargs="?", type=Path, help="the model, an .onnx file")
+    p.add_argument("-o", metavar="PLAN.mlir", dest="output", help="where the plan goes; - is stdout")
+    p.add_argument("--target", metavar="NAME|FILE.yaml", default="h3pimap", help="the chip (default: %(default)s)")
+    p.add_argument("--list-targets", action="store_true", help="list the chips that ship with h3c")
+    p.add_argument(
+        "--dim",
+        metavar="NAME=VALUE",
+        type=name_and_number,
+        action="append",
+        default=[],
+        help="bind a symbolic dimension of the model (repeat for several)",
+    )
+    p.add_argument(
+        "--objective",
+        choices=("latency", "energy", "edp"),
+        default="latency",
+        help="what the plan makes least: latency, energy or their product (default: %(default)s)",
+    )
+    p.add_argument("--strategy", default="exact", help=f"how operators are placed: {STRATEGIES} (default: %(default)s)")
+    p.add_argument(
+        "--time-limit",
+        metavar="SECONDS",
+        type=positive_seconds,
+        default=60.0,
+        help="for the solver; when it strikes, the best plan so far is taken, with its gap (default: %(default)g)",
+    )
+    p.add_argument(
+        "--min-bits",
+        metavar="BITS",
+        type=whole_number(1, 64),
+        default=8,
+        help="least bits of inputs and weights that a tier may run at (default: %(default)s)",
+    )
+    p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the figures go, as JSON")
+    p.add_argument("--dump-ir", metavar="DIR", type=Path, help="write the IR after each pass to numbered files")
+    p.add_argument(
+        "--weights",
+        metavar="FILE.safetensors",
+        type=Path,
+        help="with -o -: where values that passes made go (with -o PLAN.mlir they go beside the plan)",
+    )
+    p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command h3c; returns its exit status."""
+
+    def body() -> None:
+        args = parser().parse_args(arguments)
+        if args.list_targets:
+            list_targets()
+        elif args.model is None:
+            raise UsageError("expected a model, an .onnx file (see h3c --help)")
+        else:
+            compile_model(args)
+
+    return guarded("h3c", body)
+
+
+def list_targets() -> None:
+    """One chip a line, name first."""
+    from .chips.load import built_in
+
+    width = max(map(len, built_in()))
+    for name, description in built_in().items():
+        print(f"{name:{width}}  {description}")
+
+
+@dataclass
+class Clock:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    _start: float = field(default_factory=perf_counter)
+
+    def lap(self, stage: str) -> None:
+        """All since the last lap was spent on `stage`."""
+        now = perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._start
+        self._start = now
+
+
+def compile_model(args: argparse.Namespace) -> None:
+    """Read, run the pipeline, simulate, write."""
+    for path in (None if args.output in (None, "-") else Path(args.output), args.summary, args.weights):
+        if path is not None:
+            check_folder(path)
+    if args.weights is not None and args.output != "-":
+        raise UsageError("--weights goes with -o - (with -o PLAN.mlir the values go beside the plan)")
+    clock = Clock()
+    from .plan_files import Dumps
+
+    dumps = None if args.dump_ir is None else Dumps(args.dump_ir)
+    try:
+        module = _plan(args, clock, dumps)
+    finally:
+        if dumps is not None:
+            dumps.write()
+    from ..runtime_sim.chip_ir import chip_from_ir
+    from ..runtime_sim.timing import simulate
+    from .summary import for_people, summarise
+
+    with spinner("simulating"):
+        timing = simulate(module)
+    clock.lap("simulate")
+    summary = summarise(module, chip_from_ir(module), timing, clock.seconds)
+    _write(args, module, summary, clock)
+    if not args.quiet:
+        print(for_people(summary), file=sys.stderr if args.output == "-" else sys.stdout)
+
+
+def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "ModuleOp":
+    """The model, through the pipeline."""
+    from xdsl.passes import ModulePass
+
+    from .onnx_reader import read_onnx
+    from .pipeline import build, run
+    from .plan_files import new_context
+
+    strategy, _, tier = args.strategy.partition(":")
+    options: dict[str, dict[str, Any]] = {
+        "attach-chip": {"target": args.target},
+        "place-parts": {
+            "strategy": strategy,
+            "tier": tier or None,
+            "objective": args.objective,
+            "time_limit": args.time_limit,
+            "min_bits": args.min_bits,
+        },
+    }
+    passes = build(options)
+    clock.lap("start")
+    with spinner(f"reading {args.model}"):
+        module = read_onnx(args.model, dict(args.dim))
+    clock.lap("read")
+    if dumps is not None:
+        dumps.add("read", module)
+
+    def after(done: ModulePass) -> None:
+        clock.lap(done.name)
+        if dumps is not None:
+            dumps.add(done.name, module)
+            clock.lap("dump")
+
+    with spinner("compiling"):
+        run(module, passes, new_context(), after=after)
+    return module
+
+
+def _write(args: argparse.Namespace, module: "ModuleOp", summary: dict[str, Any], clock: Clock) -> None:
+    """The plan with its store of weights, and the summary: all or nothing."""
+    from .output import Outputs
+    from .plan_files import old_stores, text_with_stores, write_named_store, write_store
+    from .summary import to_json
+
+    with Outputs() as files:
+        if args.output == "-":
+            store = write_named_store(module, args.weights)
+            sys.stdout.write(text_with_stores(module, Path(), store))
+        elif args.output is not None:
+            plan = Path(args.output)
+            store = write_store(module, plan.parent, plan.stem)
+            files.created(store)
+            files.add(plan, text_with_stores(module, plan.parent, store))
+            for old in old_stores(plan.parent, plan.stem, store):
+                files.remove(old)
+        clock.lap("write")
+        if args.summary is not None:
+            summary["seconds"] = dict(clock.seconds)
+            files.add(args.summary, to_json(summary))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""What the command lines share: arguments, one-line errors, exit statuses."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import NoReturn
+
+FAILED, INTERRUPTED = 1, 130
+
+
+class UsageError(Exception):
+    """A mistake on the command line; its text is the line that the user sees."""
+
+
+class Arguments(argparse.ArgumentParser):
+    """An argument parser whose mistakes end like all bad input: one line, status 1."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def guarded(tool: str, body: Callable[[], None]) -> int:
+    """Run `body`; returns the exit status. What went wrong is one line on stderr, never a traceback.
+
+    With H3C_TRACEBACK set, the traceback of whatever went wrong follows the line.
+    """
+    try:
+        body()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"{tool}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away: nothing is left to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else FAILED
+    except BaseException as error:
+        print(f"{tool}: {one_line(error)}", file=sys.stderr)
+        if os.environ.get("H3C_TRACEBACK"):
+            raise
+        return FAILED
+    return 0
+
+
+def one_line(error: BaseException) -> str:
+    """The line that says what went wrong."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    told = getattr(error, "message", None) if type(error).__name__ == "DiagnosticException" else None
+    text = " ".join(str(told or error).split())
+    expected = ("InputError", "UsageError", "VerifyException", "PassFailedException", "ParseError", "ArgSpecParseError")
+    names = {base.__name__ for base in type(error).__mro__}
+    if names & set(expected):
+        return _without_marks(text)
+    return f"internal error, please report it with the input: {type(error).__name__}: {text}"
+
+
+def _without_marks(text: str) -> str:
+    """A parser's message without the source line and the carets below it."""
+    return re.sub(r"\s*\^{2,}\s*", ": ", text)
+
+
+def name_and_number(text: str) -> tuple[str, int]:
+    """`NAME=VALUE` of `--dim`, the value a positive whole number."""
+    name, _, value = text.rpartition("=")
+    if not name or not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE with a positive whole number, got {text!r}")
+    return name, int(value)
+
+
+def positive_seconds(text: str) -> float:
+    """A duration in seconds, above 0."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
+    return seconds
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """The type of an option that takes a whole number in `low` to `high`."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def spinner(text: str) -> AbstractContextManager[object]:
+    """What runs now, shown on a terminal while it runs; nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
+
+
+def table(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """Rows as aligned columns; `right` says which columns are flush right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True))
+        for row in rows
+    )
+    return "\n".join("  " + line.rstrip() for line in lines)
+
+
+def check_folder(path: Path) -> None:
+    """Say before the work begins that a file can't be written where its folder is missing."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise UsageError(f"{path}: expected an existing folder {folder}, found none")
+    if path.is_dir():
+        raise UsageError(f"{path}: expected the name of a file, got a folder")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{path}: expected a folder that can be written, got {folder}")

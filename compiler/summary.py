@@ -1,0 +1,123 @@
+"""The summary: what h3c and h3c-sim report, as JSON (a contract, see docs/summary.md) and for people."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr
+from xdsl.ir import Attribute
+
+from ..runtime_sim.chip import Chip
+from ..runtime_sim.timing import Timing
+from .front import table
+
+Summary = dict[str, Any]
+
+MODEL_KEYS = ("name", "operators", "matrix_operators", "macs", "weights")
+SOLVED_KEYS = ("status",)
+
+
+def attribute_dict(module: ModuleOp, name: str) -> Mapping[str, Any]:
+    """A module attribute that is a dictionary of numbers and texts, as plain data; empty where it is missing."""
+    attribute = module.attributes.get(name)
+    return {} if not isinstance(attribute, DictionaryAttr) else {k: _plain(v) for k, v in attribute.data.items()}
+
+
+def _plain(value: Attribute) -> Any:
+    match value:
+        case StringAttr():
+            return value.data
+        case FloatAttr() | IntegerAttr():
+            return value.value.data
+        case DictionaryAttr():
+            return {key: _plain(inner) for key, inner in value.data.items()}
+        case _:
+            return None
+
+
+def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str, float]) -> Summary:
+    """What is known of a plan that has been simulated. Prediction, bound and gap are those written in the plan."""
+    model, solution = attribute_dict(module, "h3.model"), attribute_dict(module, "h3.solution")
+    return {
+        "model": {key: model.get(key) for key in MODEL_KEYS},
+        "target": chip.name,
+        "strategy": solution.get("strategy"),
+        "objective": solution.get("objective"),
+        "latency_ns": timing.latency_ns,
+        "energy_pj": timing.energy_pj,
+        "components": dict(timing.components),
+        "area_mm2": chip.area_mm2,
+        "predicted": {
+            "latency_ns": solution.get("predicted_latency_ns"),
+            "energy_pj": solution.get("predicted_energy_pj"),
+        },
+        "bound": solution.get("bound"),
+        "gap": solution.get("gap"),
+        "solver": {"status": solution.get("status"), "seconds": seconds.get("solve")},
+        "segments": timing.segments,
+        "mode_switches": timing.mode_switches,
+        "tiers": {
+            name: {
+                "mac_share": tier.mac_share,
+                "utilisation": tier.utilisation,
+                "energy_pj": tier.energy_pj,
+                "arrays": tier.arrays,
+                "rows_written": tier.rows_written,
+                "executions_to_endurance": tier.executions_to_endurance,
+            }
+            for name, tier in timing.tiers.items()
+        },
+        "setup": {"latency_ns": timing.setup.latency_ns, "energy_pj": timing.setup.energy_pj},
+        "seconds": dict(seconds),
+        "quality": None,
+    }
+
+
+def to_json(summary: Summary) -> str:
+    """The summary as it is written to a file."""
+    return json.dumps(summary, indent=2, allow_nan=False) + "\n"
+
+
+def for_people(summary: Summary) -> str:
+    """The summary in a few lines."""
+    model, predicted = summary["model"], summary["predicted"]
+    lines = [
+        f"{model['name']} on {summary['target']}: {model['operators']} operators, {model['matrix_operators']} of matrix "
+        f"work, {_si(model['macs'])} MACs, {_si(model['weights'])} weights",
+        f"latency {_time(summary['latency_ns'])}, energy {_energy(summary['energy_pj'])} per execution (simulated); "
+        f"set-up {_time(summary['setup']['latency_ns'])}, {_energy(summary['setup']['energy_pj'])}",
+    ]
+    if predicted["latency_ns"] is not None:
+        bound = "" if summary["bound"] is None else f", proven within {summary['gap']:.2%} of the best plan"
+        lines.append(
+            f"predicted {_time(predicted['latency_ns'])}, {_energy(predicted['energy_pj'])} "
+            f"by {summary['strategy']} for {summary['objective']}{bound}"
+        )
+    rows: list[Sequence[str]] = [("tier", "MACs", "busy", "arrays", "energy")]
+    for name, tier in summary["tiers"].items():
+        share, busy = f"{tier['mac_share']:.1%}", f"{tier['utilisation']:.1%}"
+        rows.append((name, share, busy, str(tier["arrays"]), _energy(tier["energy_pj"])))
+    segments = summary["segments"]
+    lines.append(f"{segments} segment{'s' if segments != 1 else ''}")
+    return "\n".join([*lines, table(rows, (False, True, True, True, True))])
+
+
+def _si(number: float | None) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number is not None and number >= size:
+            return f"{number / size:.4g} {unit}"
+    return str(number)
+
+
+def _time(ns: float) -> str:
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.4g} {unit}"
+    return f"{ns:.4g} ns"
+
+
+def _energy(pj: float) -> str:
+    for unit, size in (("J", 1e12), ("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3)):
+        if pj >= size:
+            return f"{pj / size:.4g} {unit}"
+    return f"{pj:.4g} pJ"

@@ -1,0 +1,224 @@
+"""Options of an operator: balanced splits, in which all tiers used finish together, rounded to what fills arrays.
+
+At a given time tau every tier has a most of outputs that it can finish, with its fewest copies for that. For any prices
+of time, energy and arrays the best split at tau fills tiers one after another and leaves the rest to one more; so the
+options are, for every tau, every set of parts and every choice of the part that takes the rest. A rest that would fill
+an array partly is rounded up and down, another part giving or taking the difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product as combinations
+
+import numpy as np
+
+from .problem import STREAMED, Family, Ints, OptionSet, PartTable
+from .tables import first_copies
+
+TAUS = 192
+"""At most so many times tau for an operator and a number of rounds."""
+
+
+@dataclass(frozen=True)
+class Genes:
+    """Options as positions in a family's tables. Columns are tiers; `table` is -1 where a tier is not used."""
+
+    table: Ints
+    row: Ints
+    column: Ints
+
+    @property
+    def key(self) -> Ints:
+        """A number for each option, by which equal ones are found."""
+        key = np.zeros(len(self.table), np.int64)
+        for values in (self.table, self.row, self.column):
+            for tier in range(values.shape[1]):
+                key = key * 1_000_003 + values[:, tier] + 1
+        return key
+
+    def distinct(self) -> Genes:
+        """Without repetitions, in order of first appearance."""
+        first = np.sort(np.unique(self.key, return_index=True)[1])
+        return Genes(self.table[first], self.row[first], self.column[first])
+
+
+def options_of(
+    families: tuple[Family, ...], arrays: Ints, precisions: tuple[str, ...], taus: Ints | None = None
+) -> OptionSet:
+    """The options of an operator on tiers with `arrays` arrays, balanced at `taus` (default: at all that matter)."""
+    sets: list[OptionSet] = []
+    for family in families:
+        at = _taus(family) if taus is None else np.unique(taus // family.rounds)
+        sets.append(priced(family, balanced(family, arrays, at), precisions))
+    return OptionSet.concat(sets)
+
+
+def _taus(family: Family) -> Ints:
+    """Times at which to balance: of every number of copies for all outputs, and of shares of them."""
+    times: list[Ints] = []
+    for table in family.tables:
+        rows = np.unique(np.linspace(0, len(table.outputs) - 1, 24).astype(np.int64))
+        times += [table.latency_ps[-1], table.latency_ps[rows].ravel()]
+    pool = np.unique(np.concatenate(times))
+    step = 0.002
+    while len(pool) > TAUS:  # of those within one step of a geometric scale, keep the greatest
+        bucket = np.floor(np.log(np.maximum(pool, 1)) / step)
+        pool = pool[np.append(bucket[1:] != bucket[:-1], True)]
+        step *= 1.5
+    return pool
+
+
+def balanced(family: Family, arrays: Ints, taus: Ints) -> Genes:
+    """The splits of one family at every tau of `taus`."""
+    tables = family.tables
+    columns = [None if table.mode == STREAMED else first_copies(table, taus) for table in tables]
+    most = np.stack([_most_rows(table, c, taus, arrays) for table, c in zip(tables, columns, strict=True)])
+    patterns = _patterns(tables)
+    chosen = np.array([[i in p.chosen for i in range(len(tables))] for p in patterns])
+    inner = np.array([p.inner for p in patterns])
+    taker = np.array([p.taker for p in patterns])
+    rows = np.where(chosen[:, :, None], most[None], -1)
+    full = chosen & (np.arange(len(tables)) != inner[:, None])
+    outputs = np.stack([np.append(t.outputs, 0)[m] for t, m in zip(tables, most, strict=True)])  # row -1 has none
+    need = family.outputs - np.einsum("jc,ck->jk", full.astype(np.int64), outputs)
+    valid = (need > 0) & np.all((most[None] >= 0) | ~full[:, :, None], axis=1)
+    over = np.zeros_like(need)
+    for i, table in enumerate(tables):
+        mine = inner == i
+        up = np.array([p.up for p in patterns])[mine]
+        rows[mine, i], over[mine], fits = _inner_rows(table, need[mine], up)
+        valid[mine] &= fits
+    for i, table in enumerate(tables):
+        mine = taker == i
+        wanted = outputs[i] - over[mine]
+        rows[mine, i], fits = _exact_rows(table, wanted)
+        valid[mine] &= fits
+    valid[taker < 0] &= over[taker < 0] == 0
+    return _collect(family, arrays, rows, columns, valid)
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """A set of tables; `inner` takes the rest, rounded `up` or down, and `taker` (-1: none) bears the difference."""
+
+    chosen: tuple[int, ...]
+    inner: int
+    taker: int
+    up: bool
+
+
+def _patterns(tables: tuple[PartTable, ...]) -> list[_Pattern]:
+    """Every set of tables with at most one a tier, with every choice of the one that takes the rest."""
+    tiers = sorted({table.tier for table in tables})
+    choices = [[-1, *(i for i, table in enumerate(tables) if table.tier == tier)] for tier in tiers]
+    result: list[_Pattern] = []
+    for combination in combinations(*choices):
+        chosen = tuple(i for i in combination if i >= 0)
+        for inner in chosen:
+            others = sorted((i for i in chosen if i != inner), key=lambda i: tables[i].mode != STREAMED)
+            taker = others[0] if others else -1
+            result.append(_Pattern(chosen, inner, taker, True))
+            if others and tables[inner].mode != STREAMED:
+                result.append(_Pattern(chosen, inner, taker, False))
+    return result
+
+
+def _most_rows(table: PartTable, columns: Ints | None, taus: Ints, arrays: Ints) -> Ints:
+    """[k]: the last row of the table that can be done by tau k, -1 if none."""
+    if columns is None:
+        return np.searchsorted(np.maximum.accumulate(table.latency_ps[:, 0]), taus, side="right") - 1
+    count = table.latency_ps.shape[1]
+    taken = np.take_along_axis(table.arrays, np.minimum(columns, count - 1), axis=1)
+    fits = (columns < count) & (taken <= arrays[table.tier])
+    return np.where(fits.all(axis=0), len(fits), fits.argmin(axis=0)) - 1
+
+
+def _inner_rows(table: PartTable, need: Ints, up: Ints) -> tuple[Ints, Ints, Ints]:
+    """Rows for `need` outputs, rounded as `up` [j] says; by how much that is over; where it is possible."""
+    row = np.searchsorted(table.outputs, need)
+    fits = row < len(table.outputs)
+    row = np.minimum(row, len(table.outputs) - 1)
+    exact = table.outputs[row] == need
+    row = np.where(up[:, None], row, row - 1)
+    fits &= (row >= 0) & (up[:, None] | ~exact)
+    return row, table.outputs[row] - need, fits
+
+
+def _exact_rows(table: PartTable, outputs: Ints) -> tuple[Ints, Ints]:
+    """Rows of exactly `outputs`, and where there are such."""
+    row = np.minimum(np.searchsorted(table.outputs, outputs), len(table.outputs) - 1)
+    return row, table.outputs[row] == outputs
+
+
+def _collect(family: Family, arrays: Ints, rows: Ints, columns: list[Ints | None], valid: Ints) -> Genes:
+    """Genes from rows [pattern, table, tau], with the fewest copies that meet tau and fit the tier."""
+    pattern, tau = np.nonzero(valid)
+    shape = (len(pattern), len(arrays))
+    table_of, row_of, column_of = (np.full(shape, -1, np.int64) for _ in range(3))
+    good = np.ones(len(pattern), np.bool_)
+    for i, table in enumerate(family.tables):
+        row = rows[pattern, i, tau]
+        used = np.flatnonzero(row >= 0)
+        # A part made larger by rounding may need more time than tau: then it runs at its fastest.
+        fewest = columns[i]
+        column = np.minimum(0 if fewest is None else fewest[row[used], tau[used]], table.latency_ps.shape[1] - 1)
+        good[used] &= (table.mode == STREAMED) | (table.arrays[row[used], column] <= arrays[table.tier])
+        table_of[used, table.tier], row_of[used, table.tier], column_of[used, table.tier] = i, row[used], column
+    return Genes(table_of[good], row_of[good], column_of[good]).distinct()
+
+
+def priced(family: Family, genes: Genes, precisions: tuple[str, ...]) -> OptionSet:
+    """The options that `genes` stand for. Those are left out whose last, smaller round no part can bear."""
+    count, tiers = genes.table.shape
+    zeros = lambda: np.zeros((count, tiers), np.int64)  # noqa: E731
+    mode, outputs, copies, precision = zeros(), zeros(), zeros(), zeros()
+    held = zeros()
+    for i, table in enumerate(family.tables):
+        used = np.flatnonzero(genes.table[:, table.tier] == i)
+        row, column = genes.row[used, table.tier], genes.column[used, table.tier]
+        mode[used, table.tier], precision[used, table.tier] = table.mode, precisions.index(table.precision)
+        outputs[used, table.tier], copies[used, table.tier] = table.outputs[row], table.copies[column]
+        held[used, table.tier] = table.arrays[row, column]
+    latency, energy = _round_price(family, genes, genes.row)
+    last, good = outputs.copy(), np.ones(count, np.bool_)
+    if family.rounds > 1:
+        row_last, good = _last_rows(family, genes, outputs, mode, last)
+        last_latency, last_energy = _round_price(family, genes, row_last)
+        latency = latency * (family.rounds - 1) + last_latency
+        energy = energy * (family.rounds - 1) + last_energy
+    resident, scratch = np.where(mode == 1, held, 0), np.where(mode == 2, held, 0)
+    rounds = np.full(count, family.rounds, np.int64)
+    options = OptionSet(latency, energy, resident, scratch, mode, outputs, last, copies, precision, rounds)
+    return options if good.all() else options.take(good)
+
+
+def _round_price(family: Family, genes: Genes, rows: Ints) -> tuple[Ints, np.ndarray]:
+    """Time and energy of one round with the given rows of the tables."""
+    latency = np.zeros(len(rows), np.int64)
+    energy = np.zeros(len(rows))
+    shared = np.zeros((len(family.tables[0].shared_ps), len(rows)), np.int64)
+    for i, table in enumerate(family.tables):
+        used = np.flatnonzero(genes.table[:, table.tier] == i)
+        row, column = rows[used, table.tier], genes.column[used, table.tier]
+        latency[used] = np.maximum(latency[used], table.latency_ps[row, column])
+        energy[used] += table.energy_pj[row, column]
+        shared[:, used] += table.shared_ps[:, row, column]
+    return np.maximum(latency, shared.max(axis=0, initial=0)), energy
+
+
+def _last_rows(family: Family, genes: Genes, outputs: Ints, mode: Ints, last: Ints) -> tuple[Ints, Ints]:
+    """Rows of the last round, which has fewer outputs: one part has them fewer, streamed if there is one. Fills `last`."""
+    short = family.outputs - family.last
+    able = outputs > short
+    bears = np.argmax(able * (1 + (mode == STREAMED)), axis=1)
+    everyone = np.arange(len(outputs))
+    good = able[everyone, bears]
+    rows = genes.row.copy()
+    for i, table in enumerate(family.tables):
+        mine = np.flatnonzero(good & (genes.table[everyone, bears] == i))
+        row, fits = _exact_rows(table, outputs[mine, table.tier] - short)
+        rows[mine, table.tier] = row
+        good[mine] &= fits
+    last[everyone, bears] -= short
+    return rows, good

@@ -1,0 +1,219 @@
+"""The linear relaxation: shares of options instead of whole operators, solved by column generation.
+
+    min  sum_o cost_o z_o
+    s.t. sum_{o of type k} z_o = mult_k                        sigma_k
+         sum_o resident_ot z_o + S_t <= arrays_t               lambda_t
+         sum_{o of type k} scratch_ot z_o <= mult_k S_t        mu_kt
+         low_t <= S_t <= high_t,  z_o = 0 where scratch_ot > high_t
+
+`sum scratch z <= mult S` lets an operator need more than S as long as its type needs S on average: the box on S is what
+`search` narrows until that does not matter.
+
+For any lambda, mu >= 0 every plan with scratch pools within the box costs at least
+
+    sum_k mult_k min_o (cost_o + lambda . resident_o + mu_k . scratch_o)
+    + sum_t min over S_t in [low_t, high_t] of (lambda_t - sum_k mult_k mu_kt) S_t  -  lambda . arrays
+
+because a plan's operators each meet the min, and what was added for its resident arrays and scratch is at most
+lambda . (arrays - S) and sum_k mult_k mu_k . S. The same holds when "min over options" is replaced by a lower bound of it over
+all plans of the operator, as module `bound` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .problem import Floats, Ints, Problem
+
+COLUMN_ROUNDS = 60
+ENOUGH = 1e-7
+"""Relative gap at which column generation stops."""
+
+
+class Pool:
+    """All options of a problem in one row each. Tiers are those with arrays, amounts shares of a tier's arrays."""
+
+    def __init__(self, problem: Problem, allowed: list[Any] | None = None) -> None:
+        self.problem = problem
+        self.tiers = np.flatnonzero(problem.arrays > 0)
+        self.capacity = problem.arrays[self.tiers].astype(np.float64)
+        kinds = problem.types
+        chosen = [np.arange(len(k.options)) if allowed is None else np.flatnonzero(allowed[i]) for i, k in enumerate(kinds)]
+        self.option: Ints = np.concatenate(chosen)
+        self.kind: Ints = np.repeat(np.arange(len(kinds)), [len(c) for c in chosen])
+        self.start: Ints = np.concatenate([[0], np.cumsum([len(c) for c in chosen])])[:-1]
+        self.multiplicity = np.array([k.multiplicity for k in kinds], np.int64)
+        pick = [k.options.take(c) for k, c in zip(kinds, chosen, strict=True)]
+        self.latency = np.concatenate([o.latency_ps for o in pick]).astype(np.float64)
+        dynamic = np.concatenate([o.energy_pj for o in pick])
+        self.energy = dynamic + problem.static_pj_per_ps * self.latency
+        self.resident_arrays: Ints = np.concatenate([o.resident for o in pick])[:, self.tiers]
+        self.scratch_arrays: Ints = np.concatenate([o.scratch for o in pick])[:, self.tiers]
+        self.resident = self.resident_arrays / self.capacity
+        self.scratch = self.scratch_arrays / self.capacity
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def least(self, values: Floats) -> Floats:
+        """The least of `values` in each type."""
+        return np.minimum.reduceat(values, self.start)
+
+    def first_least(self, values: Floats) -> Ints:
+        """The first option with the least of `values`, for each type."""
+        order = np.lexsort((np.arange(len(values)), values, self.kind))
+        return order[self.start]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Limits of the scratch pools, in arrays of each array tier."""
+
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+
+    def allows(self, pool: Pool) -> Any:
+        """The options that need no more scratch than `high`."""
+        return np.all(pool.scratch_arrays <= np.array(self.high), axis=1)
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A solution of the relaxation and its multipliers, per share of a tier."""
+
+    bound: float
+    """Least cost of plans of the pool in the box, by the multipliers."""
+    prices: Floats
+    """lambda."""
+    scratch_prices: Floats
+    """mu, [type, tier]."""
+    reduced: Floats
+    """[option]: cost with prices, less the least of its type; infinite where the box forbids the option."""
+    least: Floats
+    """[type]: the least cost with prices."""
+    columns: Ints
+    shares: Floats
+    scratch: Floats
+    """S, shares."""
+
+
+def pool_term(pool: Pool, box: Box, prices: Floats, scratch_prices: Floats) -> float:
+    """What the bound has beside the operators' terms: that of S, and of the capacity."""
+    slope = prices - pool.multiplicity @ scratch_prices
+    low, high = np.array(box.low) / pool.capacity, np.array(box.high) / pool.capacity
+    return float(np.minimum(slope * low, slope * high).sum() - prices.sum())
+
+
+def relax(pool: Pool, cost: Floats, box: Box, start: Ints | None = None) -> Relaxed | None:
+    """Solves the relaxation for `cost` (one an option) in `box`; None if a type has no option there."""
+    allowed = box.allows(pool)
+    barred = np.where(allowed, 0.0, np.inf)
+    base = pool.least(cost + barred)
+    if not np.all(np.isfinite(base)):
+        return None
+    scale = max(float(pool.multiplicity @ base), 1e-300)
+    master = _Master(pool, cost / scale, box)
+    master.add(_first_columns(pool, cost / scale + barred, start, allowed))
+    best: Relaxed | None = None
+    for _ in range(COLUMN_ROUNDS):
+        value, prices, scratch_prices = master.solve()
+        total = cost / scale + barred + pool.resident @ prices
+        total += np.einsum("ot,ot->o", pool.scratch, scratch_prices[pool.kind])
+        least = pool.least(total)
+        bound = float(pool.multiplicity @ least) + pool_term(pool, box, prices, scratch_prices)
+        if best is None or bound > best.bound / scale:
+            columns, shares, scratch = master.solution()
+            reduced = (total - least[pool.kind]) * scale
+            best = Relaxed(
+                bound * scale, prices * scale, scratch_prices * scale, reduced, least * scale, columns, shares, scratch
+            )
+        new = np.setdiff1d(pool.first_least(total), master.columns)
+        if value - bound <= ENOUGH * abs(value) or not len(new):
+            break
+        master.add(new)
+    assert best is not None
+    columns, shares, scratch = master.solution()
+    return Relaxed(
+        best.bound, best.prices, best.scratch_prices, best.reduced, best.least, columns, shares, scratch
+    )
+
+
+def _first_columns(pool: Pool, cost: Floats, start: Ints | None, allowed: Any) -> Ints:
+    """For each type the options that are best at a few prices of arrays, from none to prohibitive."""
+    columns = [] if start is None else [start[allowed[start]]]
+    taken = (pool.resident + pool.scratch).sum(axis=1)
+    for weight in (0.0, 0.01, 0.1, 1.0, 100.0):
+        columns.append(pool.first_least(cost + weight * taken))
+    return np.unique(np.concatenate(columns))
+
+
+class _Master:
+    """The relaxation over some columns, kept in the solver so that a new column starts from the last basis."""
+
+    def __init__(self, pool: Pool, cost: Floats, box: Box) -> None:
+        from ortools.linear_solver import pywraplp
+
+        self.pool, self.cost = pool, cost
+        self.solver: Any = pywraplp.Solver.CreateSolver("GLOP")
+        infinity = self.solver.infinity()
+        self.assign = [self.solver.Constraint(int(m), int(m)) for m in pool.multiplicity]
+        self.capacity, self.scratch = [], []
+        low, high = np.array(box.low) / pool.capacity, np.array(box.high) / pool.capacity
+        for t in range(len(pool.tiers)):
+            row = self.solver.Constraint(-infinity, 1.0)
+            self.scratch.append(self.solver.NumVar(float(low[t]), float(high[t]), ""))
+            row.SetCoefficient(self.scratch[t], 1.0)
+            # More arrays than the tier has, at a price beyond any that can pay: keeps the program feasible.
+            excess = self.solver.NumVar(0.0, infinity, "")
+            row.SetCoefficient(excess, -1.0)
+            self.solver.Objective().SetCoefficient(excess, 1000.0)
+            self.capacity.append(row)
+        self.need: dict[tuple[int, int], Any] = {}
+        self.columns: Ints = np.zeros(0, np.int64)
+        self.shares: list[Any] = []
+
+    def add(self, columns: Ints) -> None:
+        """Adds options."""
+        pool, solver = self.pool, self.solver
+        for option in columns.tolist():
+            kind = int(pool.kind[option])
+            share = solver.NumVar(0.0, solver.infinity(), "")
+            solver.Objective().SetCoefficient(share, float(self.cost[option]))
+            self.assign[kind].SetCoefficient(share, 1.0)
+            for t in range(len(pool.tiers)):
+                if pool.resident[option, t]:
+                    self.capacity[t].SetCoefficient(share, float(pool.resident[option, t]))
+                if pool.scratch[option, t]:
+                    self._need(kind, t).SetCoefficient(share, float(pool.scratch[option, t]))
+            self.shares.append(share)
+        self.columns = np.concatenate([self.columns, columns])
+
+    def _need(self, kind: int, tier: int) -> Any:
+        """The row by which a type's scratch is within the pool."""
+        if (kind, tier) not in self.need:
+            row = self.solver.Constraint(-self.solver.infinity(), 0.0)
+            row.SetCoefficient(self.scratch[tier], -float(self.pool.multiplicity[kind]))
+            self.need[kind, tier] = row
+        return self.need[kind, tier]
+
+    def solve(self) -> tuple[float, Floats, Floats]:
+        """Value, lambda, mu."""
+        self.solver.Objective().SetMinimization()
+        self.solver.Solve()
+        # All results are read before the program changes: the solver forgets them then.
+        self.result = [share.solution_value() for share in self.shares]
+        self.pools = [s.solution_value() for s in self.scratch]
+        prices = np.array([max(0.0, -row.dual_value()) for row in self.capacity])
+        scratch_prices = np.zeros((len(self.assign), len(self.capacity)))
+        for (kind, tier), row in self.need.items():
+            scratch_prices[kind, tier] = max(0.0, -row.dual_value())
+        return self.solver.Objective().Value(), prices, scratch_prices
+
+    def solution(self) -> tuple[Ints, Floats, Floats]:
+        """Columns with a share, their shares, and S."""
+        shares = np.array(self.result)
+        used = np.flatnonzero(shares > 1e-9)
+        return self.columns[: len(shares)][used], shares[used], np.array(self.pools)

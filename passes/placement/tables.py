@@ -1,0 +1,178 @@
+"""Price tables of one operator: every part that it can have on every tier, priced in a few vectorised calls."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .problem import REWRITTEN, STREAMED, Family, Floats, Ints, PartTable
+
+FINEST_SHARE = 4
+"""Rounds are considered until one copy of an operator takes at most 1 / FINEST_SHARE of a tier's arrays in a round."""
+MAX_ROUNDS = 64
+MAX_ROWS = 512
+"""Most numbers of outputs that a table of an array tier has."""
+
+
+class PartKind(NamedTuple):
+    """A way to have a part on a tier."""
+
+    tier: int
+    mode: int
+    precision: str
+
+
+class PartPrices(NamedTuple):
+    """Prices that broadcast over outputs and copies; `shared_ps` has a leading axis of shared resources."""
+
+    latency_ps: Ints
+    energy_pj: Floats
+    arrays: Ints
+    shared_ps: Ints
+
+
+class Pricer(Protocol):
+    """What placement asks about a product (any hashable object) and a chip.
+
+    Prices may not fall when outputs grow; energy and arrays may not fall when copies grow; time depends on copies
+    through ceil(vectors / copies) and through what does not fall when copies grow. The bound rests on this.
+    """
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Names, in the chip's order."""
+        ...
+
+    @property
+    def arrays(self) -> Ints:
+        """Arrays of each tier, 0 where weights are streamed."""
+        ...
+
+    def kinds(self, product: Any) -> list[PartKind]:
+        """The parts that the product can have, by tier."""
+        ...
+
+    def vectors(self, product: Any) -> int: ...
+
+    def outputs(self, product: Any) -> int: ...
+
+    def granule(self, product: Any) -> int:
+        """Parts begin and end at multiples of it."""
+        ...
+
+    def price(self, product: Any, kind: PartKind, outputs: Ints, copies: Ints) -> PartPrices: ...
+
+
+def families(pricer: Pricer, product: Any) -> tuple[Family, ...]:
+    """The price tables of `product`, for one round and for every number of rounds worth considering."""
+    total, granule = pricer.outputs(product), pricer.granule(product)
+    kinds = pricer.kinds(product)
+    result: list[Family] = []
+    for rounds in _round_counts(pricer, product, kinds):
+        a_round = granule * -(-total // (granule * rounds))
+        last = total - (rounds - 1) * a_round
+        if last <= 0:
+            continue
+        usable = [kind for kind in kinds if rounds == 1 or kind.mode in (REWRITTEN, STREAMED)]
+        grid = _grid(pricer, product, usable, a_round, a_round - last)
+        tables = [_table(pricer, product, kind, a_round, grid) for kind in usable]
+        tables = [table for table in tables if table is not None]
+        if rounds == 1 or any(table.mode == REWRITTEN for table in tables):
+            result.append(Family(rounds, a_round, last, tuple(tables)))
+    return tuple(result)
+
+
+def distinct_copies(vectors: int, most: int) -> Ints:
+    """The numbers of copies up to `most` that lower ceil(vectors / copies), and 1."""
+    turns = -(-vectors // np.arange(1, max(1, min(vectors, most)) + 1))
+    return np.flatnonzero(np.diff(turns, prepend=turns[0] + 1)) + 1
+
+
+def _round_counts(pricer: Pricer, product: Any, kinds: list[PartKind]) -> list[int]:
+    """1, and up to where the operator alone, in one copy, takes 1 / FINEST_SHARE of an array tier in each round."""
+    most = 1
+    total = np.array([[pricer.outputs(product)]], np.int64)
+    one = np.ones((1, 1), np.int64)
+    for kind in kinds:
+        if kind.mode == REWRITTEN:
+            needed = int(pricer.price(product, kind, total, one).arrays.max())
+            limit = int(pricer.arrays[kind.tier]) // FINEST_SHARE
+            most = max(most, min(MAX_ROUNDS, -(-needed // max(limit, 1)))) if needed > limit else most
+    return [r for r in range(1, most + 1) if r <= 8 or r % (r // 8) == 0]
+
+
+def _grid(pricer: Pricer, product: Any, kinds: list[PartKind], total: int, short: int) -> Ints:
+    """Outputs worth giving to an array tier: those that fill its arrays, or leave such a number for another tier.
+
+    `short`: by how much the last round is smaller; a part that bears it must be on the grid too.
+    """
+    granule = pricer.granule(product)
+    every = np.arange(granule, total + 1, granule, dtype=np.int64)
+    ends: list[Ints] = [np.array([total], np.int64)]
+    for kind in kinds:
+        if kind.mode not in (REWRITTEN, STREAMED):
+            continue
+        if kind.mode == REWRITTEN:
+            needed = pricer.price(product, kind, every[:, None], np.ones((1, 1), np.int64)).arrays[:, 0]
+            ends.append(every[:-1][needed[1:] > needed[:-1]])
+    marks = np.concatenate(ends)
+    marks = np.concatenate([marks, total - marks])
+    marks = np.unique(np.concatenate([marks, marks - short]))
+    marks = marks[(marks > 0) & (marks <= total)]
+    if short == 0 and len(marks) > MAX_ROWS:
+        marks = marks[:: -(-len(marks) // MAX_ROWS)]
+        marks = np.unique(np.concatenate([marks, (total - marks)[marks < total], [total]]))
+    return marks
+
+
+def _table(pricer: Pricer, product: Any, kind: PartKind, total: int, grid: Ints) -> PartTable | None:
+    """The table of one kind of part for up to `total` outputs; None if not even the least part fits the tier."""
+    granule = pricer.granule(product)
+    if kind.mode == STREAMED:
+        outputs = np.arange(granule, total + 1, granule, dtype=np.int64)
+        floors, copies = outputs, np.ones(1, np.int64)
+    else:
+        outputs, floors = grid, np.concatenate([[0], grid[:-1]]) + granule
+        one = np.ones((1, 1), np.int64)
+        least = int(pricer.price(product, kind, np.array([[granule]]), one).arrays.max())
+        if least > pricer.arrays[kind.tier]:
+            return None
+        copies = distinct_copies(pricer.vectors(product), int(pricer.arrays[kind.tier]) // least)
+    exact = _priced(pricer, product, kind, outputs, copies)
+    # A column beyond every row's fastest copies is slower and dearer: copies of rewritten weights take time to write.
+    last = int(exact.latency_ps.argmin(axis=1).max()) + 1
+    exact = _columns(exact, last)
+    floor = exact if floors is outputs else _columns(_priced(pricer, product, kind, floors, copies[:last]), last)
+    return PartTable(kind.tier, kind.mode, kind.precision, outputs, copies[:last], *exact, *floor)
+
+
+def _columns(prices: PartPrices, last: int) -> PartPrices:
+    return PartPrices(*(np.ascontiguousarray(values[..., :last]) for values in prices))
+
+
+def _priced(pricer: Pricer, product: Any, kind: PartKind, outputs: Ints, copies: Ints) -> PartPrices:
+    """Prices as full arrays [outputs, copies]."""
+    prices = pricer.price(product, kind, outputs[:, None], copies[None, :])
+    shape = (len(outputs), len(copies))
+    return PartPrices(
+        np.broadcast_to(prices.latency_ps, shape),
+        np.broadcast_to(prices.energy_pj, shape),
+        np.broadcast_to(prices.arrays, shape),
+        np.broadcast_to(prices.shared_ps, (len(prices.shared_ps), *shape)),
+    )
+
+
+def first_copies(table: PartTable, within_ps: NDArray[np.int64], *, floor: bool = False) -> Ints:
+    """[row, k]: the least column of `table` whose time is at most `within_ps[k]`; the number of columns if none is."""
+    latency = table.floor_latency_ps if floor else table.latency_ps
+    fastest = np.minimum.accumulate(latency, axis=1)
+    rows, columns = fastest.shape
+    # One search over all rows: each row ascending (reversed), lifted above the row before it.
+    lift = int(max(fastest.max(), within_ps.max(initial=0))) + 1
+    base = np.arange(rows, dtype=np.int64)[:, None] * lift
+    flat = (fastest[:, ::-1] + base).ravel()
+    wanted = np.minimum(within_ps, lift - 1)[None, :] + base
+    fitting = np.searchsorted(flat, wanted.ravel(), side="right").reshape(wanted.shape) - base // lift * columns
+    return columns - fitting

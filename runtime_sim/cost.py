@@ -1,0 +1,152 @@
+"""What work costs: stages in time, energy by component, and the price of one option of a matrix operator.
+
+Times are integer picoseconds; amounts are numpy arrays that broadcast, so that one call prices many options.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .product import Product
+
+if TYPE_CHECKING:
+    from .chip import Chip
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.floating[Any]]
+
+COMPONENTS = ("arrays", "write", "links", "buffer", "dram", "digital", "static")
+"""Where energy goes. `arrays`: crossbars and photonic cores with their converters; `static`: power x latency."""
+
+SHARED_PORTS = ("dram.read", "dram.write")
+"""Resources of the chip as a whole: parts of one operator on different tiers meet there."""
+
+MAX_CHUNKS = 32
+"""A part's work is cut into at most this many equal chunks, which follow each other through its stages."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one operation asks of the chip's resources."""
+
+    stages: tuple[tuple[str, IntArray], ...]
+    """(resource, picoseconds of the whole work), in the order in which a chunk passes them; no resource twice."""
+    chunks: IntArray
+    energy_pj: Mapping[str, FloatArray]
+    """Dynamic energy by component."""
+    rows_written: IntArray = field(default_factory=lambda: np.zeros((), np.int64))
+    """Array rows written: wear."""
+
+
+def ps_for(amount: ArrayLike, per_ns: float) -> IntArray:
+    """Picoseconds, rounded up, for `amount` things at `per_ns` things a nanosecond."""
+    return np.ceil(np.asarray(amount) * (1000.0 / per_ns)).astype(np.int64)
+
+
+def ps_of_ns(ns: float) -> int:
+    """A duration in whole picoseconds."""
+    return round(ns * 1000)
+
+
+def chunk_count(vectors: int) -> int:
+    """Into how many chunks `vectors` vectors are cut."""
+    return max(1, min(vectors, MAX_CHUNKS))
+
+
+def ceil_div(a: IntArray | int, b: IntArray | int) -> IntArray:
+    """a / b rounded up, for whole numbers a >= 0, b > 0."""
+    return (np.asarray(a, np.int64) + (b - 1)) // b
+
+
+def closed_form_ps(work: Work) -> IntArray:
+    """The time of `work` alone on its resources: `sum of tau + (chunks - 1) * max of tau`, tau = ceil(stage / chunks).
+
+    It is exact, as every chunk takes the same time in a stage: the slowest stage is never idle between its first and
+    its last chunk.
+    """
+    total = slowest = np.zeros((), np.int64)
+    for _, stage_ps in work.stages:
+        tau = ceil_div(stage_ps, work.chunks)
+        total = total + tau
+        slowest = np.maximum(slowest, tau)
+    return total + (work.chunks - 1) * slowest
+
+
+def total_energy_pj(work: Work) -> FloatArray:
+    """The dynamic energy of `work`, all components."""
+    return sum(work.energy_pj.values(), np.zeros(()))
+
+
+@dataclass(frozen=True)
+class Price:
+    """What options of one operator on one tier cost; arrays of the shape to which `outputs` and `copies` broadcast."""
+
+    latency_ps: IntArray
+    """Of one execution, the operator alone on the chip."""
+    energy_pj: FloatArray
+    """Dynamic energy of one execution."""
+    components: Mapping[str, FloatArray]
+    """`energy_pj` by component."""
+    arrays: IntArray
+    """Arrays occupied, all copies; 0 where weights are streamed."""
+    ports_ps: Mapping[str, IntArray]
+    """Time of one execution on each port of off-chip memory, which the parts of an operator share."""
+    rows_written: IntArray
+    """Array rows written at each execution."""
+    setup_latency_ps: IntArray
+    """First loading of weights that then stay."""
+    setup_energy_pj: FloatArray
+
+
+def price(
+    chip: "Chip",
+    product: Product,
+    tier: str,
+    outputs: ArrayLike,
+    copies: ArrayLike = 1,
+    *,
+    rewritten: bool = False,
+    precision: str | None = None,
+) -> Price:
+    """The price of running `outputs` (>= 1) outputs of `product` on `tier` with `copies` copies of its weights.
+
+    `rewritten`: the weights are programmed at each execution, before the product starts. On tiers without arrays,
+    which stream their weights, it changes nothing, and copies are 1. `precision` names a mode of the tier, e.g.
+    "6-6-8"; default is its first.
+    """
+    kind = chip.tier(tier)
+    outputs, copies = np.asarray(outputs, np.int64), np.asarray(copies, np.int64)
+    shape = np.broadcast_shapes(outputs.shape, copies.shape)
+    mvm = kind.mvm(tier, chip, product, outputs, copies, precision)
+    latency, components = closed_form_ps(mvm), dict(mvm.energy_pj)
+    stages = [*mvm.stages]
+    rows, setup_latency, setup_energy = mvm.rows_written, np.zeros((), np.int64), np.zeros(())
+    if kind.arrays:
+        arrays = kind.arrays_needed(product, outputs) * copies
+        program = kind.program(tier, chip, product, outputs, copies)
+        if rewritten:
+            latency = latency + closed_form_ps(program)
+            stages += program.stages
+            rows = rows + program.rows_written
+            for component, energy in program.energy_pj.items():
+                components[component] = components.get(component, np.zeros(())) + energy
+        else:
+            setup_latency, setup_energy = closed_form_ps(program), total_energy_pj(program)
+    else:
+        arrays = np.zeros((), np.int64)
+    return Price(
+        latency_ps=np.broadcast_to(latency, shape),
+        energy_pj=np.broadcast_to(sum(components.values(), np.zeros(())), shape),
+        components={name: np.broadcast_to(energy, shape) for name, energy in components.items()},
+        arrays=np.broadcast_to(arrays, shape),
+        ports_ps={
+            port: np.broadcast_to(sum((ps for name, ps in stages if name == port), np.zeros((), np.int64)), shape)
+            for port in SHARED_PORTS
+        },
+        rows_written=np.broadcast_to(rows, shape),
+        setup_latency_ps=np.broadcast_to(setup_latency, shape),
+        setup_energy_pj=np.broadcast_to(setup_energy, shape),
+    )

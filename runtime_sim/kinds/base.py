@@ -1,0 +1,154 @@
+"""What every kind of tier has, and what a new kind must say."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..cost import FloatArray, IntArray, Work, ceil_div, chunk_count, ps_for
+from ..errors import InputError
+from ..product import Product
+
+if TYPE_CHECKING:
+    from ..chip import Chip
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0, le=2**40)]
+Bits = Annotated[int, Field(gt=0, le=64)]
+
+
+class Fields(BaseModel):
+    """A part of the chip: no other fields than those named, each of its own type (no number as text)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Bits of inputs, weights and outputs of one mode of a tier; its name is e.g. "8-8-8"."""
+
+    input_bits: int
+    weight_bits: int
+    output_bits: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.input_bits}-{self.weight_bits}-{self.output_bits}"
+
+
+class TierKind(Fields, ABC):
+    """A kind of tier: its fields, and what an operation on it costs.
+
+    `outputs` and `copies` are int64 arrays that broadcast; no method may loop over them. A user's kind derives from
+    this class and is named in the entry point group `h3c.tier_kinds`.
+    """
+
+    arrays: ClassVar[int]
+    """How many arrays hold weights (a field of kinds that have some); else 0: they are streamed at each execution."""
+    dynamic: ClassVar[bool]
+    """Whether it takes products whose weight is made at run time (a field of kinds that leave it open); else True."""
+
+    area_mm2: NonNegative
+    static_power_mw: NonNegative
+    link_in_bytes_per_ns: Positive
+    """From the buffer to the tier; `link_out_bytes_per_ns` is a port of its own."""
+    link_out_bytes_per_ns: Positive
+    link_energy_pj_per_bit: NonNegative
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        for name, default in (("arrays", 0), ("dynamic", True)):
+            if name not in cls.model_fields and name not in cls.__dict__:
+                setattr(cls, name, default)
+
+    @abstractmethod
+    def precisions(self) -> tuple[Precision, ...]:
+        """The modes; the first is the default."""
+
+    def mode(self, precision: str | None) -> Precision:
+        """The mode called `precision`; None or "" is the first."""
+        modes = self.precisions()
+        if not precision:
+            return modes[0]
+        for mode in modes:
+            if mode.name == precision:
+                return mode
+        raise InputError(f"precision: expected one of {', '.join(mode.name for mode in modes)}, got {precision!r}")
+
+    def refuses(self, product: Product) -> str | None:
+        """Why the tier cannot take `product`, as a clause ("takes no ..."); None if it can."""
+        return None if product.static or self.dynamic else "takes no products of two values made at run time"
+
+    def granularity(self, product: Product) -> int:
+        """Outputs of one block of the tier: a part of a multiple of it wastes nothing."""
+        return 1 if product.batched or product.groups == 1 else product.n
+
+    def arrays_needed(self, product: Product, outputs: ArrayLike) -> IntArray:
+        """Arrays that one copy of `outputs` outputs takes."""
+        return np.zeros(np.shape(outputs), np.int64)
+
+    @abstractmethod
+    def mvm(
+        self,
+        name: str,
+        chip: "Chip",
+        product: Product,
+        outputs: ArrayLike,
+        copies: ArrayLike,
+        precision: str | None = None,
+    ) -> Work:
+        """The products of `outputs` outputs on this tier, called `name`."""
+
+    def program(self, name: str, chip: "Chip", product: Product, outputs: ArrayLike, copies: ArrayLike) -> Work:
+        """Writing the weights of `outputs` outputs into the arrays; only kinds with arrays have it."""
+        raise NotImplementedError(f"tier {name} has no arrays to program")
+
+    def streamed(
+        self,
+        name: str,
+        chip: "Chip",
+        product: Product,
+        outputs: IntArray,
+        compute: tuple[str, IntArray],
+        energy_pj: dict[str, FloatArray],
+        weight_bits: int = 0,
+    ) -> Work:
+        """The work of a product whose x, y (and weights, if `weight_bits` > 0) move between memory and tier once.
+
+        Everything passes the buffer; what is off chip passes it twice (in and out). `compute` is the middle stage.
+        """
+        blocks = outputs * product.blocks_a_part
+        x_bits = ceil_div(product.input_elements * _groups_read(product, outputs), product.groups) * product.input_bits
+        w_bits = blocks * (product.k * weight_bits)
+        y_bits = blocks * (product.m * product.output_bits)
+        dram_in = (x_bits if product.x_off_chip else 0) + (w_bits if product.w_off_chip else 0)
+        dram_out = y_bits if product.y_off_chip else 0
+        in_bits = x_bits + w_bits
+        reads_dram = product.x_off_chip or (weight_bits and product.w_off_chip)
+        stages = [
+            *([("dram.read", ps_for(dram_in, 8 * chip.dram.read_bytes_per_ns))] if reads_dram else []),
+            (f"{name}.in", ps_for(in_bits, 8 * self.link_in_bytes_per_ns)),
+            compute,
+            (f"{name}.out", ps_for(y_bits, 8 * self.link_out_bytes_per_ns)),
+            *([("dram.write", ps_for(dram_out, 8 * chip.dram.write_bytes_per_ns))] if product.y_off_chip else []),
+        ]
+        moved, off = in_bits + y_bits, dram_in + dram_out
+        energy = {
+            **energy_pj,
+            "links": moved * self.link_energy_pj_per_bit,
+            "buffer": (moved + off) * chip.buffer.energy_pj_per_bit,
+            "dram": off * chip.dram.energy_pj_per_bit,
+        }
+        chunks = np.asarray(chunk_count(product.m), np.int64)
+        return Work(tuple(stages), chunks, {part: np.asarray(pj, np.float64) for part, pj in energy.items()})
+
+
+def _groups_read(product: Product, outputs: IntArray) -> IntArray:
+    """How many blocks' inputs a part reads: a part of a grouped convolution only those of its groups."""
+    if product.batched or product.groups == 1:
+        return np.asarray(product.groups, np.int64)
+    return ceil_div(outputs, product.n)

@@ -1,0 +1,195 @@
+"""What each tile op asks of the chip: one rule an op class, from the same functions that prices come from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
+
+from ..dialects.onnx_ops import ConstantOp
+from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, StoreOp, YieldOp
+from ..dialects.tile_movement import ArraysAttr, MoveOp
+from ..dialects.values import place, shape_of, tensor_type
+from .chip import Chip
+from .cost import Work, chunk_count, ps_for
+from .digital_cost import Tally, bits_of, root, tally_block, work_of_tally
+from .digital_ops import elements, shape
+from .product import Product, product_between, wire_bits
+from .walk import definition, users
+
+
+@dataclass(frozen=True)
+class OpWork:
+    """The work of one tile op, and whose it is."""
+
+    work: Work
+    tier: str | None
+    """The tier that does it; None for a load or store."""
+    macs: int = 0
+    """Multiply-accumulates of a matrix operator."""
+    arrays: int = 0
+    """Arrays that compute."""
+
+
+def product_of_mvm(op: MvmOp, activation_bits: int) -> Product:
+    """The product of the whole operator that `op` makes a part of."""
+    return product_between(
+        op.x,
+        op.w,
+        op.result,
+        activation_bits,
+        outputs=op.all_outputs,
+        conv_groups=None if op.window is None else op.window.groups.data,
+        static=True,
+        x_off_chip=place(op.x) is None,
+        y_off_chip=place(op.result) is None,
+        w_off_chip=place(op.w) is None,
+    )
+
+
+def product_of_program(op: ProgramOp, activation_bits: int) -> tuple[Product, int]:
+    """(the product of the weight slice that `op` writes, with one vector; its outputs)."""
+    sizes = shape_of(op.result)
+    if _holds_windows(op):
+        k, outputs, groups, batched = prod(sizes[1:]), sizes[0], op.group_count, False
+    else:
+        k, outputs, groups = sizes[-2], sizes[-1], prod(sizes[:-2])
+        batched = groups > 1
+    product = Product(
+        m=1,
+        k=k,
+        n=outputs if batched else outputs // groups,
+        groups=groups,
+        static=True,
+        input_elements=k * groups,
+        output_elements=outputs * (groups if batched else 1),
+        input_bits=activation_bits,
+        weight_bits=wire_bits(tensor_type(op.w).element_type, activation_bits),
+        output_bits=activation_bits,
+        w_off_chip=place(op.w) is None,
+        batched=batched,
+    )
+    return product, outputs
+
+
+def _holds_windows(op: ProgramOp) -> bool:
+    """Whether the weight is a convolution's (N x I/g x ..), not a matmul's (.. x K x N): its reader knows."""
+    for user in users(op.result):
+        if isinstance(user, MvmOp):
+            return user.window is not None
+    return op.group_count > 1 or len(shape_of(op.result)) > 2
+
+
+def work_of(chip: Chip, op: Operation) -> OpWork:
+    """The work of a tile op: what its rule says."""
+    return WORK_RULES[type(op)](chip, op)
+
+
+@lru_cache(maxsize=4096)
+def _mvm_work(key: "_Key") -> Work:
+    kind = key.chip.tier(key.tier)
+    return kind.mvm(key.tier, key.chip, key.product, np.int64(key.outputs), np.int64(key.copies), key.precision)
+
+
+@lru_cache(maxsize=4096)
+def _program_work(key: "_Key") -> Work:
+    kind = key.chip.tier(key.tier)
+    return kind.program(key.tier, key.chip, key.product, np.int64(key.outputs), np.int64(key.copies))
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What the work of a part depends on; a chip is itself only."""
+
+    chip: Chip
+    tier: str
+    product: Product
+    outputs: int
+    copies: int
+    precision: str | None = None
+
+    def __hash__(self) -> int:
+        return hash((id(self.chip), self.tier, self.product, self.outputs, self.copies, self.precision))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Key):
+            return NotImplemented
+        same = (self.tier, self.product, self.outputs, self.copies, self.precision)
+        return self.chip is other.chip and same == (
+            other.tier,
+            other.product,
+            other.outputs,
+            other.copies,
+            other.precision,
+        )
+
+
+def _mvm(chip: Chip, op: MvmOp) -> OpWork:
+    product = product_of_mvm(op, chip.activation_bits)
+    precision = None if op.precision is None else op.precision.data
+    at = place(op.w)
+    work = _mvm_work(_Key(chip, op.tier_name, product, op.outputs, op.copies, precision))
+    arrays = at.size if isinstance(at, ArraysAttr) else 0
+    return OpWork(work, op.tier_name, product.macs(op.outputs), arrays)
+
+
+def _program(chip: Chip, op: ProgramOp) -> OpWork:
+    product, outputs = product_of_program(op, chip.activation_bits)
+    at = place(op.result)
+    assert isinstance(at, ArraysAttr)
+    return OpWork(_program_work(_Key(chip, at.tier_name, product, outputs, at.copies.data)), at.tier_name)
+
+
+def _move(chip: Chip, op: MoveOp) -> OpWork:
+    """A whole value between off-chip memory and the buffer."""
+    loads, bits = isinstance(op, LoadOp), bits_of(op.x, chip.activation_bits)
+    per_ns = 8 * (chip.dram.read_bytes_per_ns if loads else chip.dram.write_bytes_per_ns)
+    vectors = elements(op.x) // max(1, (shape(op.x) or (1,))[-1])
+    stages = (("dram.read" if loads else "dram.write", ps_for(bits, per_ns)),) if bits else ()
+    energy = {"dram": bits * chip.dram.energy_pj_per_bit, "buffer": bits * chip.buffer.energy_pj_per_bit}
+    return OpWork(
+        Work(stages, np.asarray(chunk_count(vectors), np.int64), {part: np.asarray(pj) for part, pj in energy.items()}),
+        None,
+    )
+
+
+def _digital(chip: Chip, op: DigitalOp) -> OpWork:
+    """The region's ops, one after the other. A value off chip is read as much as the ops read of it, at most once."""
+    bits = chip.activation_bits
+
+    def off_chip(value: SSAValue) -> bool:
+        if not isinstance(value, BlockArgument) or value.block is not op.block:
+            return False
+        operand = op.ins[value.index]
+        source = definition(operand)
+        is_constant = isinstance(source, OpResult) and isinstance(source.op, ConstantOp)
+        return place(operand) is None and not is_constant
+
+    tally, written = tally_block(chip, op.block, off_chip), 0
+    last = op.block.last_op
+    assert isinstance(last, YieldOp)
+    for value, result in zip(last.values, op.outs, strict=True):
+        source = root(value)
+        if place(result) is None:
+            written += 0 if off_chip(source) else bits_of(result, bits)
+        elif off_chip(source):
+            tally.off_chip_bits[source] = bits_of(source, bits)
+    return OpWork(work_of_tally(chip, tally, written), "digital")
+
+
+def _join(chip: Chip, op: JoinOp) -> OpWork:
+    """Free: each part wrote to its own address."""
+    return OpWork(work_of_tally(chip, Tally(), 0), None)
+
+
+WORK_RULES: Mapping[type[Operation], Callable[[Chip, Any], OpWork]] = {
+    ProgramOp: _program,
+    LoadOp: _move,
+    StoreOp: _move,
+    MvmOp: _mvm,
+    DigitalOp: _digital,
+    JoinOp: _join,
+}
