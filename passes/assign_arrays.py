@@ -12,8 +12,8 @@ from ..dialects.values import place, placed, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.errors import InputError, where
+from ..runtime_sim.walk import main_function
 from ..runtime_sim.work import arrays_of_program
-from .units import main_function
 
 
 @dataclass(frozen=True)

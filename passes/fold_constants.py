@@ -13,7 +13,7 @@ from ..dialects.constants import MAX_INLINE_ELEMENTS, Array, numpy_dtype, to_arr
 from ..dialects.onnx import CustomOp, attr_int, attribute, operand
 from ..dialects.onnx_base import OnnxOp
 from ..dialects.onnx_ops import ConstantOfShapeOp
-from ..dialects.values import shape_of
+from ..dialects.values import shape_of, tensor_type
 from ..runtime_sim.errors import InputError
 from .lowering.constants import is_constant, is_missing, make_constant, make_missing, make_splat, scalar_of
 from .lowering.site import Site, erase_dead, is_swap, known_tensors, opset, opsets, top_ops
@@ -71,19 +71,25 @@ def fold(module: ModuleOp) -> None:
         erase_dead(module)
 
 
+def fold_ops(module: ModuleOp, ops: Sequence[Operation]) -> None:
+    """Compute these ops, whose operands are constants or results of others of them."""
+    _replace(module, dict.fromkeys(ops))
+
+
 def _simplified(site: Site) -> bool:
     """Settle an op by the types of its operands alone, if that can be done."""
     import numpy as np
 
     op = site.op
     result = op.results[0] if op.results else None
-    if result is None or not isinstance(result.type, TensorType):
+    type = None if result is None else result.type
+    if result is None or not isinstance(type, TensorType):
         return False
     match op.name:
         case "onnx.Identity":
             site.replace(op.operands[0])
         case "onnx.Dropout" if _is_inference(op):
-            masks = [make_splat(site, 1, value.type, "mask") for value in op.results[1:] if _is_tensor(value)]
+            masks = [make_splat(site, 1, tensor_type(value), "mask") for value in op.results[1:] if _is_tensor(value)]
             if len(masks) + 1 < len(op.results):
                 return False
             site.replace(op.operands[0], *masks)
@@ -94,9 +100,9 @@ def _simplified(site: Site) -> bool:
             site.replace(make_constant(site, np.array(value, np.int64), "shape"))
         case "onnx.ConstantOfShape" | "onnx.Expand" if known_tensors(op.results):
             number = _fill(op)
-            if number is None or isinstance(result.type.element_type, NoneType):
+            if number is None:
                 return False
-            site.replace(make_splat(site, number, result.type, _key(result)))
+            site.replace(make_splat(site, number, type, _key(result)))
         case _:
             return False
     return True

@@ -15,7 +15,8 @@ from ..dialects.values import buffer, placed, producer, shape_of, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.errors import InputError, where
-from .units import INLINE_CONSTANTS, Unit, main_function, operands_from_outside, returned_values, units_of
+from ..runtime_sim.walk import main_function
+from .units import INLINE_CONSTANTS, Unit, operands_from_outside, returned_values, units_of
 from .value_places import ValuePlaces, place_values
 
 
@@ -222,20 +223,7 @@ class _Lowering:
         return mvm.result
 
     def _digital(self, unit: Unit) -> None:
-        ins = [self.values[value] for value in unit.ins]
-        body = Block(arg_types=[placed(tensor_type(value), None) for value in ins])
-        inner = dict(zip(unit.ins, body.args, strict=True))
-        for value, argument in inner.items():
-            argument.name_hint = value.name_hint
-        mapping: dict[SSAValue, SSAValue] = dict(inner)
-        for constant in _inline_constants(unit):
-            body.add_op(_clone(constant, mapping))
-        for op in unit.ops:
-            body.add_op(_clone(op, mapping))
-        body.add_op(YieldOp([mapping[value] for value in unit.outs]))
-        types = [placed(tensor_type(value), buffer() if value in self.places.on_chip else None) for value in unit.outs]
-        digital = DigitalOp(ins, types, Region(body), step=self.step)
-        digital.location = unit.ops[-1].location
+        digital = digital_op(unit, [self.values[value] for value in unit.ins], self.places, self.step)
         self.step += 1
         self.block.add_op(digital)
         for before, after in zip(unit.outs, digital.outs, strict=True):
@@ -290,6 +278,22 @@ class _Lowering:
         top.add_op(segment)
         self.block = Block()
         return list(segment.outs)
+
+
+def digital_op(unit: Unit, ins: Sequence[SSAValue], places: ValuePlaces, step: int) -> DigitalOp:
+    """The digital work of `unit` on `ins`, which stand for its inputs and say by their types where those are."""
+    body = Block(arg_types=[placed(tensor_type(value), None) for value in ins])
+    mapping: dict[SSAValue, SSAValue] = {}
+    for value, argument in zip(unit.ins, body.args, strict=True):
+        argument.name_hint = value.name_hint
+        mapping[value] = argument
+    for op in (*_inline_constants(unit), *unit.ops):
+        body.add_op(_clone(op, mapping))
+    body.add_op(YieldOp([mapping[value] for value in unit.outs]))
+    types = [placed(tensor_type(value), buffer() if value in places.on_chip else None) for value in unit.outs]
+    digital = DigitalOp(ins, types, Region(body), step=step)
+    digital.location = unit.ops[-1].location
+    return digital
 
 
 def _uses(op: Operation):

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, SSAValue
 
@@ -30,14 +29,6 @@ class Unit:
         """The matrix operator, None for digital work."""
         op = self.ops[0]
         return op if isinstance(op, MatrixOp) else None
-
-
-def main_function(module: ModuleOp) -> FuncOp:
-    """The function @main, which every level of the IR has."""
-    for op in module.body.block.ops:
-        if isinstance(op, FuncOp) and op.sym_name.data == "main":
-            return op
-    raise InputError("expected a function @main in the module, found none")
 
 
 def returned_values(function: FuncOp) -> tuple[SSAValue, ...]:

@@ -8,23 +8,14 @@ function go off chip where they are made; one that is also read later stays in t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import prod
 
-from xdsl.dialects.builtin import TensorType
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, SSAValue
 
-from ..dialects.h3 import WeightOp
-from ..dialects.values import is_tensor, producer
+from ..dialects.values import is_tensor
 from ..runtime_sim.chip import Chip
-from ..runtime_sim.product import wire_bits
+from ..runtime_sim.digital_cost import value_bytes
 from .units import Unit, returned_values
-
-
-def value_bytes(type: TensorType, activation_bits: int) -> int:
-    """Bytes of a value on the wire and in the buffer; a dimension that is not known counts as 1."""
-    elements = prod(max(size, 1) if size < 0 else size for size in type.get_shape())
-    return -(-elements * wire_bits(type.element_type, activation_bits) // 8)
 
 
 @dataclass
@@ -51,7 +42,7 @@ def place_values(function: FuncOp, units: Sequence[Unit], chip: Chip) -> ValuePl
     def takes(value: SSAValue) -> bool:
         if not is_tensor(value.type):
             return False
-        size = value_bytes(value.type, chip.activation_bits)
+        size = value_bytes(value, chip.activation_bits)
         if sum(live.values()) + size > chip.buffer.size_bytes:
             return False
         live[value] = size
@@ -70,8 +61,3 @@ def place_values(function: FuncOp, units: Sequence[Unit], chip: Chip) -> ValuePl
             if value in live and readers[value][-1] <= index:
                 del live[value]
     return places
-
-
-def is_constant(value: SSAValue) -> bool:
-    """A weight: it has no place until it is programmed or streamed."""
-    return isinstance(producer(value), WeightOp)

@@ -15,7 +15,8 @@ from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.errors import InputError, where
 from ..runtime_sim.product import product_of
-from .units import main_function, units_of
+from ..runtime_sim.walk import main_function
+from .units import units_of
 
 SOLUTION = "h3.solution"
 SOLUTION_KEYS = ("bound", "gap", "objective", "predicted_energy_pj", "predicted_latency_ns", "status", "strategy")

@@ -68,7 +68,9 @@ def _definition(model: "ModelProto", op: Operation) -> Definition:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
-    outputs = ort.InferenceSession(inlined.SerializeToString(), options, providers=["CPUExecutionProvider"]).get_outputs()
+    outputs = ort.InferenceSession(
+        inlined.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    ).get_outputs()
     types: dict[str, TensorType] = {}
     for output in outputs:
         if not all(isinstance(size, int) for size in output.shape):

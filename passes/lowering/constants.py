@@ -129,7 +129,7 @@ def rearranged(
 
 
 def computed(
-    site: Site, sources: Sequence[SSAValue], type: TensorType, work: Callable[..., Array], suffix: str
+    site: Site, sources: Sequence[SSAValue], type: TensorType, work: Callable[[Sequence[Array]], Array], suffix: str
 ) -> SSAValue:
     """A constant of `type` computed from constants element by element (`work` broadcasts, as numpy does).
 
@@ -144,7 +144,7 @@ def computed(
     if splat:
         known = [np.full((1,) * array.ndim, array.flat[0], array.dtype) for array in known]
     dtype = numpy_dtype(type.element_type)
-    result = np.asarray(work(*known)).astype(dtype, copy=False)
+    result = np.asarray(work(known)).astype(dtype, copy=False)
     return make_constant(site, np.broadcast_to(result, type.get_shape()), key, hint)
 
 

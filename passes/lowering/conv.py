@@ -137,7 +137,9 @@ def _transposed_geometry(op: Operation) -> Geometry:
         pads = tuple(attr_ints(op, "pads") or plain.pads) if auto_pad == "NOTSET" else plain.pads
     else:
         extra = attr_ints(op, "output_padding") or [0] * len(x)
-        totals = [s * (i - 1) + more + r - o for s, i, more, r, o in zip(strides, x, extra, plain.reach, y, strict=True)]
+        totals = [
+            s * (i - 1) + more + r - o for s, i, more, r, o in zip(strides, x, extra, plain.reach, y, strict=True)
+        ]
         pads = _split(totals, more_at_end=auto_pad == "SAME_UPPER")
     return Geometry(kernel, strides, dilations, pads, plain.groups)
 
@@ -165,10 +167,7 @@ def _stretched(site: Site, x: SSAValue, strides: Sequence[int]) -> SSAValue:
     type = tensor_of(tuple(padded), tensor_type(x).element_type)
     x = site.reshape(x, apart)
     pads = [0] * len(apart) + ends
-    if site.opset < 11:
-        x = site.onnx("Pad", [x], type, pads=pads)
-    else:
-        x = site.onnx("Pad", [x, site.ints(pads)], type)
+    x = site.onnx("Pad", [x], type, pads=pads) if site.opset < 11 else site.onnx("Pad", [x, site.ints(pads)], type)
     return site.reshape(x, [samples, channels, *(n * s for n, s in zip(spatial, strides, strict=True))])
 
 

@@ -19,7 +19,7 @@ def always(op: Operation) -> bool:
 
 
 def float_operands(op: Operation) -> bool:
-    """Whether the first operand holds floats: products of other integers than codes of quantised values stay digital."""
+    """Whether the first operand holds floats: of integers, only codes of quantised values are matrix work."""
     return isinstance(tensor_type(op.operands[0]).element_type, AnyFloat)
 
 

@@ -1,5 +1,6 @@
 """Products of quantised values: MatMulInteger, ConvInteger, QLinearMatMul, QLinearConv, and com.microsoft's."""
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -148,17 +149,18 @@ def product_scale(site: Site, x_scale: SSAValue, w_scale: SSAValue, factor: floa
     """`x_scale * w_scale * factor` as the scale of a product: one value, or one an output."""
     size = max(prod(shape_of(x_scale)), prod(shape_of(w_scale)))
 
-    def work(x: Array, w: Array) -> Array:
+    def work(scales: Sequence[Array]) -> Array:
+        w, x = scales
         return (x.reshape(-1).astype(np.float64) * w.reshape(-1) * factor).astype(np.float32)
 
-    return computed(site, [w_scale, x_scale], tensor_of((size,), f32), lambda w, x: work(x, w), "scale")
+    return computed(site, [w_scale, x_scale], tensor_of((size,), f32), work, "scale")
 
 
 def scaled_bias(site: Site, bias: SSAValue, scale: SSAValue) -> SSAValue:
     """An i32 bias, which counts in units of the product, as floats."""
     flat = reshaped(site, bias, [prod(shape_of(bias))])
     size = max(prod(shape_of(bias)), prod(shape_of(scale)))
-    return computed(site, [flat, scale], tensor_of((size,), f32), lambda b, s: b.astype(np.float64) * s, "bias")
+    return computed(site, [flat, scale], tensor_of((size,), f32), lambda v: v[0].astype(np.float64) * v[1], "bias")
 
 
 def _constants(*values: SSAValue | None) -> bool:
@@ -280,9 +282,7 @@ def lower_to_float(site: Site) -> None:
     site.replace(y if bias is None or fixed is not None else site.onnx("Add", [y, bias], type))
 
 
-def _scaled_digitally(
-    site: Site, y: SSAValue, x_scale: SSAValue, w_scale: SSAValue, bias: SSAValue | None
-) -> SSAValue:
+def _scaled_digitally(site: Site, y: SSAValue, x_scale: SSAValue, w_scale: SSAValue, bias: SSAValue | None) -> SSAValue:
     """`float(y) * (x_scale * w_scale) + bias` at run time."""
     type = tensor_type(site.op.results[0])
     rows = shape_of(x_scale)

@@ -76,7 +76,7 @@ def constant_scale(site: Site, number: float, type: TensorType) -> SSAValue | No
 
 
 def per_output(value: SSAValue, outputs: int, axis_from_end: int = 1) -> bool:
-    """Whether `value` broadcasts along one dimension alone, that of the outputs (counted from the end), or is a number."""
+    """Whether `value` is a number, or broadcasts along the dimension of the outputs (counted from the end) alone."""
     shape = shape_of(value)
     if prod(shape) == 1:
         return True
@@ -120,7 +120,7 @@ def _bias(site: Site, c: SSAValue, beta: float) -> SSAValue:
     flat = reshaped(site, c, [prod(shape_of(c))])
     if beta == 1:
         return flat
-    return computed(site, [flat], tensor_type(flat), lambda values: values * np.float32(beta), "beta")
+    return computed(site, [flat], tensor_type(flat), lambda values: values[0] * np.float32(beta), "beta")
 
 
 def _scaled(site: Site, c: SSAValue, beta: float) -> SSAValue:

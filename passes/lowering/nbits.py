@@ -53,9 +53,7 @@ def lower_nbits(site: Site) -> None:
     if values is None:
         w = make_missing(site, tensor_of((n, k), type.element_type), f"{hint}.dequantised", hint)
     else:
-        w = make_constant(
-            site, values.astype(numpy_dtype(type.element_type)), f"{hint}.dequantised", hint
-        )
+        w = make_constant(site, values.astype(numpy_dtype(type.element_type)), f"{hint}.dequantised", hint)
     bias = operand(op, 5)
     fixed = bias if bias is not None and is_constant(bias) else None
     y = matmul(site, op.operands[0], w, type, transposed=True, bias=fixed)

@@ -170,7 +170,7 @@ def first_copies(table: PartTable, within_ps: NDArray[np.int64], *, floor: bool 
     fastest = np.minimum.accumulate(latency, axis=1)
     rows, columns = fastest.shape
     # One search over all rows: each row ascending (reversed), lifted above the row before it.
-    lift = int(max(fastest.max(), within_ps.max(initial=0))) + 1
+    lift = int(fastest.max()) + 1
     base = np.arange(rows, dtype=np.int64)[:, None] * lift
     flat = (fastest[:, ::-1] + base).ravel()
     wanted = np.minimum(within_ps, lift - 1)[None, :] + base
