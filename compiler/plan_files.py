@@ -16,6 +16,9 @@ from ..dialects.h3 import WeightOp
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.weights import STORE, file_digest, register_stores, relative_stores, set_stores, stores_of
 
+_TEXT_OR_UNKNOWN = re.compile(r'("(?:[^"\\]|\\.)*")| loc\(unknown\)')
+"""A string literal (kept), or the location of an op that has none (not worth reading)."""
+
 
 def new_context() -> Context:
     """A context that knows all dialects there are, each loaded when first used."""
@@ -40,7 +43,8 @@ def text_of(module: ModuleOp) -> str:
     """The module as text, with the nodes that its ops came from."""
     stream = StringIO()
     Printer(stream, print_debuginfo=True).print_op(module)
-    return stream.getvalue() + "\n"
+    text = _TEXT_OR_UNKNOWN.sub(lambda match: match[1] or "", stream.getvalue())
+    return text + "\n"
 
 
 def made_by_passes(module: ModuleOp) -> list[str]:

@@ -47,7 +47,7 @@ def run_plan_file(args: argparse.Namespace) -> None:
     if (args.output is not None or args.ideal) and not args.inputs:
         raise UsageError("-o and --ideal need --inputs to compute with")
     clock = Clock()
-    from ..passes.verify_tile import VerifyTilePass
+    from ..passes.verify_tile import VerifyTile
     from ..runtime_sim.chip_ir import chip_from_ir
     from ..runtime_sim.timing import simulate
     from .pipeline import verify
@@ -58,7 +58,7 @@ def run_plan_file(args: argparse.Namespace) -> None:
     with spinner(f"reading {args.plan}"):
         module = read_module(args.plan)
         verify(module, str(args.plan))
-        VerifyTilePass().apply(new_context(), module)
+        VerifyTile().apply(new_context(), module)
     clock.lap("read")
     with spinner("simulating time"):
         timing = simulate(module, record=args.trace is not None)

@@ -13,20 +13,20 @@ from xdsl.universe import Universe
 DIALECTS = {"onnx": ("onnx", "Onnx"), "h3": ("h3", "H3"), "tile": ("tile", "Tile")}
 
 PASSES = {
-    "attach-chip": ("compiler.chips.attach_chip", "AttachChipPass"),
-    "fold-constants": ("passes.fold_constants", "FoldConstantsPass"),
-    "fold-batch-norm": ("passes.fold_batch_norm", "FoldBatchNormPass"),
-    "lower-matrix-ops": ("passes.lower_matrix_ops", "LowerMatrixOpsPass"),
-    "model-figures": ("passes.model_figures", "ModelFiguresPass"),
-    "absorb-transposes": ("passes.absorb_transposes", "AbsorbTransposesPass"),
-    "absorb-quantisation": ("passes.absorb_quantisation", "AbsorbQuantisationPass"),
-    "fuse-bias-activation": ("passes.fuse_bias_activation", "FuseBiasActivationPass"),
-    "verify-h3": ("passes.verify_h3", "VerifyH3Pass"),
-    "place-parts": ("passes.place_parts", "PlacePartsPass"),
-    "verify-placement": ("passes.verify_placement", "VerifyPlacementPass"),
-    "lower-to-tile": ("passes.lower_to_tile", "LowerToTilePass"),
-    "assign-arrays": ("passes.assign_arrays", "AssignArraysPass"),
-    "verify-tile": ("passes.verify_tile", "VerifyTilePass"),
+    "attach-chip": ("compiler.chips.attach_chip", "AttachChip"),
+    "fold-constants": ("passes.fold_constants", "FoldConstants"),
+    "fold-batch-norm": ("passes.fold_batch_norm", "FoldBatchNorm"),
+    "lower-matrix-ops": ("passes.lower_matrix_ops", "LowerMatrixOps"),
+    "model-figures": ("passes.model_figures", "ModelFigures"),
+    "absorb-transposes": ("passes.absorb_transposes", "AbsorbTransposes"),
+    "absorb-quantisation": ("passes.absorb_quantisation", "AbsorbQuantisation"),
+    "fuse-bias-activation": ("passes.fuse_bias_activation", "FuseBiasActivation"),
+    "verify-h3": ("passes.verify_h3", "VerifyH3"),
+    "place-parts": ("passes.place_parts", "PlaceParts"),
+    "verify-placement": ("passes.verify_placement", "VerifyPlacement"),
+    "lower-to-tile": ("passes.lower_to_tile", "LowerToTile"),
+    "assign-arrays": ("passes.assign_arrays", "AssignArrays"),
+    "verify-tile": ("passes.verify_tile", "VerifyTile"),
 }
 
 

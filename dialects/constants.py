@@ -7,7 +7,7 @@ reads the bits back as a number. Constants with such a value are `#onnx.raw` ins
 from collections.abc import Sequence
 from functools import cache
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import ml_dtypes
 import numpy as np
@@ -149,7 +149,7 @@ def _survives(array: Array) -> bool:
     """Whether xDSL reads back what it prints for a `dense` of these floats."""
     if not np.isfinite(array).all():
         return False
-    if array.size and (array == 0).all() and len(set(np.signbit(array).tolist())) > 1:
+    if array.size and (array == 0).all() and len(np.unique(np.signbit(array))) > 1:
         return False  # printed as one zero
     digits = 9 if array.dtype == np.float32 else 17
     for value in array.ravel().tolist():
@@ -164,15 +164,15 @@ def from_array(array: Array) -> ElementsAttr:
     array = np.ascontiguousarray(array).reshape(array.shape)
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     type = type_of(array)
-    if array.dtype == np.bool_:
-        return DenseIntOrFPElementsAttr(type, BytesAttr((-array.astype(np.int8)).tobytes()))  # a true i1 is -1
-    integer = isinstance(type.element_type, IntegerType)
-    if integer and type.element_type.width.data < 8:
-        return DenseIntOrFPElementsAttr(type, BytesAttr(array.astype(np.int8).tobytes()))
-    decimal = isinstance(type.element_type, Float32Type | Float64Type | Float16Type | BFloat16Type) and _survives(array)
-    if integer or decimal:
-        return DenseIntOrFPElementsAttr(type, BytesAttr(array.tobytes()))
-    return RawElementsAttr(StringAttr(array.tobytes().hex().upper()), type)
+    element = type.element_type
+    if isinstance(element, IntegerType):
+        if array.dtype == np.bool_:
+            array = -array.astype(np.int8)  # a true i1 is -1
+        elif element.width.data < 8:
+            array = array.astype(np.int8)
+    elif not isinstance(element, Float32Type | Float64Type | Float16Type | BFloat16Type) or not _survives(array):
+        return RawElementsAttr(StringAttr(array.tobytes().hex().upper()), type)
+    return DenseIntOrFPElementsAttr(cast("TensorType[IntegerType | AnyFloat]", type), BytesAttr(array.tobytes()))
 
 
 def to_array(attribute: Attribute) -> Array:

@@ -69,7 +69,7 @@ def parse_signature(
 
 def print_signature(printer: Printer, op: Operation) -> None:
     printer.print_string(" : ")
-    printer.print_operation_type(op)
+    printer.print_function_type([operand.type for operand in op.operands], [result.type for result in op.results])
 
 
 def print_attributes(printer: Printer, op: Operation) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
+from xdsl.rewriter import Rewriter
 
 from ..dialects.tile import ArraysAttr, ProgramOp, SegmentOp
 from ..dialects.values import place, placed, tensor_type
@@ -17,7 +17,7 @@ from ..runtime_sim.work import arrays_of_program
 
 
 @dataclass(frozen=True)
-class AssignArraysPass(ModulePass):
+class AssignArrays(ModulePass):
     """Names the arrays that hold each weight: residents first, then each segment's own from where they end.
 
     `tensor<16x8xf32, #tile.arrays<@chip::@sram>>` becomes `tensor<16x8xf32, #tile.arrays<@chip::@sram, 2 to 3>>`.
@@ -36,7 +36,7 @@ class AssignArraysPass(ModulePass):
                 if isinstance(program, ProgramOp):
                     _assign(program, chip, start)
             for inner, outer in zip(segment.last.values, segment.outs, strict=True):
-                _set_type(outer, inner)
+                Rewriter.replace_value_with_new_type(outer, inner.type)
 
 
 def _assign(program: ProgramOp, chip: Chip, free: dict[str, int]) -> None:
@@ -50,8 +50,4 @@ def _assign(program: ProgramOp, chip: Chip, free: dict[str, int]) -> None:
         raise InputError(f"{where(program)}: expected at most {available} arrays on {tier}, the segment needs {last}")
     free[tier] = last
     type = placed(tensor_type(program.result), ArraysAttr.of(tier, [(first, last)], at.copies.data))
-    program.result.type = type  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _set_type(outer: SSAValue, inner: SSAValue) -> None:
-    outer.type = inner.type  # pyright: ignore[reportAttributeAccessIssue]
+    Rewriter.replace_value_with_new_type(program.result, type)

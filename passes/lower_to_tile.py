@@ -21,7 +21,7 @@ from .value_places import ValuePlaces, place_values
 
 
 @dataclass(frozen=True)
-class LowerToTilePass(ModulePass):
+class LowerToTile(ModulePass):
     """Rewrites a placed program into segments of program, mvm and digital ops.
 
     ```mlir

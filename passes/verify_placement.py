@@ -23,7 +23,7 @@ SOLUTION_KEYS = ("bound", "gap", "objective", "predicted_energy_pj", "predicted_
 
 
 @dataclass(frozen=True)
-class VerifyPlacementPass(ModulePass):
+class VerifyPlacement(ModulePass):
     """Checks that every matrix operator has parts on tiers that take it, that no tier holds more than its arrays in
     any segment, that segments follow the program's order, and that `h3.solution` is complete. Changes nothing."""
 

@@ -27,7 +27,7 @@ NOBODY = -1
 
 
 @dataclass(frozen=True)
-class VerifyTilePass(ModulePass):
+class VerifyTile(ModulePass):
     """Checks, without changing anything, that
     - every place names a tier or memory of the chip, and arrays that it has;
     - a weight gets as many arrays as it takes, and is still in them whenever it is read;

@@ -1,125 +1,380 @@
-"""How the stacked axis of executions passes through each class of onnx op (see batching.py)."""
+"""How the stacked axis of executions passes through each class of onnx op (see batching.py).
 
-from collections.abc import Callable, Sequence
+A rule appends the op for all executions to the region, or raises `Mixes`. `axis` is always that of the first operand
+unless the name says otherwise; an op sees at least one stacked operand.
+"""
+
+from collections.abc import Callable, Mapping
 from math import prod
+from typing import TYPE_CHECKING
 
-import numpy as np
-from xdsl.dialects.builtin import IntegerType, NoneType
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 
-from ..dialects.constants import tensor_of
-from ..dialects.onnx import attr_int, attr_ints, attr_str, attribute, constant, is_absent, make_op, operand
-from ..dialects.values import shape_of, tensor_type
-from .batching import Mixes, Region
-from .weights import WeightStore
+from ..dialects.constants import Array
+from ..dialects.onnx import attr_int, attr_ints, attr_str, attribute, is_absent, make_op, operand
+from ..dialects.values import shape_of
 
-
-def stacked_region(
-    block: Block, axes: Sequence[int | None], constants: Sequence[Operation | None], executions: int, store: WeightStore, opset: int
-) -> Region | None:
-    """`block` for `executions` executions at once; None if it cannot be shown to compute the same.
-
-    For each argument: `axes` has the axis along which executions are stacked, None if it is the same in all, and
-    `constants` the op that makes it where it is a constant. With one execution nothing needs to be shown.
-    """
-    region = Region(executions, store)
-    try:
-        for argument, axis, source in zip(block.args, axes, constants, strict=True):
-            if source is None:
-                region.argument(argument, axis)
-            else:
-                region.define(argument, region.emit(source.clone()).results[0], None)
-        for op in block.ops:
-            if op is block.last_op:
-                region.finish(op.operands)
-            elif executions == 1:
-                region.copy(op, [None] * len(op.results))
-            else:
-                _stack(region, op, opset)
-    except Mixes:
-        return None
-    return region
+if TYPE_CHECKING:
+    from .batching import Region
 
 
-def _stack(region: Region, op: Operation, opset: int) -> None:
-    """Append `op` for all executions, or raise Mixes."""
-    kind = op.name.removeprefix("onnx.")
-    outer = [value for inner in op.walk() if inner is not op for value in inner.operands]
-    if kind in _RANDOM or any(region.axes.get(value) is not None for value in outer):
-        raise Mixes
-    if all(region.axes[value] is None for value in op.operands):
-        region.copy(op, [None] * len(op.results))
-        return
-    rule = _RULES.get(kind)
-    if rule is None or op.regions:
-        raise Mixes
-    rule(region, op, opset)
+class Mixes(Exception):
+    """An op may combine values of several executions, or nothing is known of it."""
 
 
-def _axis_of(region: Region, op: Operation, index: int = 0) -> int:
-    """The stacked axis of an operand that must have one."""
-    value = operand(op, index)
-    axis = None if value is None else region.axes[value]
-    if axis is None:
+Rule = Callable[["Region", Operation], None]
+
+
+def _only_first(region: "Region", op: Operation) -> int:
+    """The stacked axis of the first operand, all others being the same in all executions."""
+    axis = region.axis(op.operands[0])
+    if axis is None or any(region.axis(value) is not None for value in op.operands[1:]):
         raise Mixes
     return axis
 
 
-def _only_first(region: Region, op: Operation) -> int:
-    """The stacked axis of the first operand, all others being the same in all executions."""
-    if any(region.axes[value] is not None for value in op.operands[1:]):
-        raise Mixes
-    return _axis_of(region, op)
+def _rank(value: SSAValue) -> int:
+    return len(shape_of(value))
 
 
-def _constant(region: Region, op: Operation, index: int) -> list[int] | None:
-    """The whole numbers in a constant operand; None if it is left out. Unknown ones may be anything."""
+def _known(region: "Region", op: Operation, index: int) -> Array | None:
+    """A constant operand; None if it is left out. One that is not known may be anything."""
     value = operand(op, index)
     if value is None:
         return None
     known = region.known(value)
     if known is None:
         raise Mixes
-    return [int(number) for number in known.reshape(-1)]
+    return known
 
 
-def _whole(axis: int, rank: int) -> int:
-    return axis + rank if axis < 0 else axis
+def _ints(region: "Region", op: Operation, name: str, index: int) -> list[int] | None:
+    """Whole numbers that older opsets give as an attribute and newer ones as an operand; None if neither is there."""
+    if attribute(op, name) is not None:
+        return attr_ints(op, name)
+    known = _known(region, op, index)
+    return None if known is None else [int(number) for number in known.reshape(-1)]
 
 
-def _results(op: Operation, axis: int) -> list[int | None]:
-    return [None if isinstance(result.type, NoneType) else axis for result in op.results]
+def _aligned(
+    region: "Region", values: Mapping[int, SSAValue], rank: int, limit: int
+) -> tuple[int, dict[int, SSAValue]]:
+    """The stacked axis of a result of `rank` dimensions whose operands `values` broadcast, and operands to replace.
 
-
-def _aligned(region: Region, op: Operation, values: Sequence[SSAValue], rank: int, limit: int) -> dict[int, SSAValue]:
-    """Make operands that broadcast against each other agree on the stacked axis.
-
-    Returns the operands to replace, by index into `values`. `rank`: of the result; the axis must be below `limit`.
+    All stacked operands must have it in the same place with the same size; others that go along it are repeated.
     """
-    at: set[tuple[int, int]] = set()
-    for value in values:
-        axis = region.axes[value]
-        if axis is not None:
-            at.add((axis + rank - len(shape_of(value)), shape_of(value)[axis]))
-    if len(at) != 1:
+    found = {
+        (axis + rank - _rank(value), shape_of(value)[axis])
+        for value in values.values()
+        if (axis := region.axis(value)) is not None
+    }
+    if len(found) != 1:
         raise Mixes
-    ((axis, size),) = at
-    if axis >= limit or size < 0:
+    ((place, size),) = found
+    if not place < limit or size < 0:
         raise Mixes
     replaced: dict[int, SSAValue] = {}
-    for index, value in enumerate(values):
-        own = axis - rank + len(shape_of(value)) if not is_absent(value) else -1
-        if region.axes[value] is None and own >= 0 and shape_of(value)[own] != 1:
+    for index, value in values.items():
+        own = place - rank + _rank(value)
+        if region.axis(value) is None and own >= 0 and shape_of(value)[own] != 1:
             if shape_of(value)[own] != size:
                 raise Mixes
             replaced[index] = region.repeated(value, own)
-        elif region.axes[value] is None and own >= 0 and size != 1 and False:
+    return place, replaced
+
+
+def _elementwise(region: "Region", op: Operation) -> None:
+    values = {i: value for i, value in enumerate(op.operands) if not is_absent(value)}
+    rank = _rank(op.results[0])
+    region.stack(op, *_aligned(region, values, rank, rank))
+
+
+def _over_axis(default: int) -> Rule:
+    """Ops that work along one axis and keep all dimensions."""
+
+    def rule(region: "Region", op: Operation) -> None:
+        axis, rank = _only_first(region, op), _rank(op.operands[0])
+        if attr_int(op, "axis", default) % rank == axis:
             raise Mixes
-    return replaced
+        region.stack(op, axis)
+
+    return rule
 
 
-def _elementwise(region: Region, op: Operation, opset: int) -> None:
-    rank = len(shape_of(op.results[0]))
-    replaced = _aligned(region, op, [v for v in op.operands], rank, rank)
-    axis = next(a + rank - len(shape_of(v)) for v in op.operands if (a := region.axes[v]) is not None)
-    region.copy(op, _results(op, axis), replaced)
+def _softmax(region: "Region", op: Operation) -> None:
+    axis, rank = _only_first(region, op), _rank(op.operands[0])
+    over = attr_int(op, "axis", -1 if region.opset >= 13 else 1) % rank
+    if axis >= over if region.opset < 13 else axis == over:  # up to opset 12 all axes from `axis` on are one
+        raise Mixes
+    region.stack(op, axis)
+
+
+def _layer_norm(region: "Region", op: Operation) -> None:
+    axis, rank = _only_first(region, op), _rank(op.operands[0])
+    over = attr_int(op, "axis", -1) % rank
+    if axis >= over or any(_rank(v) > rank - over for v in op.operands[1:] if not is_absent(v)):
+        raise Mixes
+    region.stack(op, axis)
+
+
+def _reduce(region: "Region", op: Operation) -> None:
+    axis, rank = _only_first(region, op), _rank(op.operands[0])
+    axes = _ints(region, op, "axes", 1)
+    if not axes:
+        if not attr_int(op, "noop_with_empty_axes", 0):
+            raise Mixes
+        axes = []
+    _drop(region, op, axis, {over % rank for over in axes})
+
+
+def _arg_reduce(region: "Region", op: Operation) -> None:
+    axis = _only_first(region, op)
+    _drop(region, op, axis, {attr_int(op, "axis", 0) % _rank(op.operands[0])})
+
+
+def _drop(region: "Region", op: Operation, axis: int, over: set[int]) -> None:
+    if axis in over:
+        raise Mixes
+    gone = 0 if attr_int(op, "keepdims", 1) else sum(reduced < axis for reduced in over)
+    region.stack(op, axis - gone)
+
+
+def _cumulate(region: "Region", op: Operation) -> None:
+    axis, over = _only_first(region, op), _known(region, op, 1)
+    if over is None or int(over.reshape(-1)[0]) % _rank(op.operands[0]) == axis:
+        raise Mixes
+    region.stack(op, axis)
+
+
+def _samples(region: "Region", op: Operation) -> None:
+    """Ops that treat each entry along dimension 0 (ONNX's N) alike and alone."""
+    if _only_first(region, op) != 0 or sum(not is_absent(result) for result in op.results) != 1:
+        raise Mixes
+    if attr_int(op, "training_mode", 0):
+        raise Mixes
+    region.stack(op, 0)
+
+
+def _resize(region: "Region", op: Operation) -> None:
+    if _only_first(region, op) != 0 or attr_str(op, "coordinate_transformation_mode") == "tf_crop_and_resize":
+        raise Mixes
+    last = len(op.operands) - 1
+    axes = attr_ints(op, "axes") or list(range(_rank(op.operands[0])))
+    if 0 not in [axis % _rank(op.operands[0]) for axis in axes]:
+        region.stack(op, 0)
+        return
+    values = _known(region, op, last)
+    if values is None or attr_str(op, "keep_aspect_ratio_policy", "stretch") != "stretch" or axes[0] != 0:
+        raise Mixes
+    if values.dtype.kind == "f" and values[0] == 1:
+        region.stack(op, 0)
+    elif values.dtype.kind == "i" and values[0] == shape_of(op.operands[0])[0]:
+        sizes = [int(values[0]) * region.executions, *(int(size) for size in values[1:])]
+        region.stack(op, 0, {last: region.numbers(sizes)})
+    else:
+        raise Mixes
+
+
+def _view(region: "Region", op: Operation) -> None:
+    """Another shape of the same elements: the axis goes where the dimensions before it hold as many elements."""
+    axis = _only_first(region, op)
+    before, after = shape_of(op.operands[0]), shape_of(op.results[0])
+    if min(before, default=1) < 1 or min(after, default=1) < 1:
+        raise Mixes
+    places = [i for i in range(len(after)) if prod(after[:i]) == prod(before[:axis])]
+    if not places:
+        raise Mixes
+    place = next((i for i in places if after[i] == before[axis]), places[0])
+    shape = [size * region.executions if i == place else size for i, size in enumerate(after)]
+    operands = [region.value(op.operands[0]), region.numbers(shape)]
+    region.replace(op, make_op("Reshape", operands, [region.stacked_type(op.results[0], place)]), [place])
+
+
+def _expand(region: "Region", op: Operation) -> None:
+    axis = _only_first(region, op)
+    before, after = shape_of(op.operands[0]), shape_of(op.results[0])
+    place = axis + len(after) - len(before)
+    if min(after, default=1) < 1 or after[place] != before[axis]:
+        raise Mixes
+    shape = [size * region.executions if i == place else size for i, size in enumerate(after)]
+    region.stack(op, place, {1: region.numbers(shape)})
+
+
+def _transpose(region: "Region", op: Operation) -> None:
+    rank = _rank(op.operands[0])
+    order = attr_ints(op, "perm") or list(range(rank))[::-1]
+    region.stack(op, order.index(_only_first(region, op)))
+
+
+def _concat(region: "Region", op: Operation) -> None:
+    rank = _rank(op.results[0])
+    along = attr_int(op, "axis", 0) % rank
+    place, replaced = _aligned(region, dict(enumerate(op.operands)), rank, rank)
+    if place == along or any(shape_of(value)[place] != shape_of(op.results[0])[place] for value in op.operands):
+        raise Mixes
+    for index, value in enumerate(op.operands):  # unlike in a broadcast, a size of 1 is repeated too
+        if region.axis(value) is None and index not in replaced:
+            replaced[index] = region.repeated(value, place)
+    region.stack(op, place, replaced)
+
+
+def _slice(region: "Region", op: Operation) -> None:
+    axis, rank = _only_first(region, op), _rank(op.operands[0])
+    axes = _ints(region, op, "axes", 3)
+    if axes is None:
+        starts = _ints(region, op, "starts", 1)
+        axes = list(range(rank if starts is None else len(starts)))
+    if axis in [over % rank for over in axes]:
+        raise Mixes
+    region.stack(op, axis)
+
+
+def _pad(region: "Region", op: Operation) -> None:
+    axis, rank = _only_first(region, op), _rank(op.operands[0])
+    pads = _ints(region, op, "pads", 1)
+    axes = _ints(region, op, "axes", 3) or list(range(rank))
+    padded = zip([over % rank for over in axes], pads or [], (pads or [])[len(axes) :], strict=False)
+    if pads is None or any(over == axis and (begin or end) for over, begin, end in padded):
+        raise Mixes
+    region.stack(op, axis)
+
+
+def _tile(region: "Region", op: Operation) -> None:
+    axis, repeats = _only_first(region, op), _known(region, op, 1)
+    if repeats is None or repeats[axis] != 1:
+        raise Mixes
+    region.stack(op, axis)
+
+
+def _gather(region: "Region", op: Operation) -> None:
+    data, indices = op.operands
+    axis = attr_int(op, "axis", 0) % _rank(data)
+    of_data, of_indices = region.axis(data), region.axis(indices)
+    if of_data is None and of_indices is not None:
+        region.stack(op, axis + of_indices)
+    elif of_data is not None and of_indices is None and of_data != axis:
+        region.stack(op, of_data if of_data < axis else of_data + _rank(indices) - 1)
+    else:
+        raise Mixes
+
+
+def _one_hot(region: "Region", op: Operation) -> None:
+    axis = _only_first(region, op)
+    along = attr_int(op, "axis", -1) % _rank(op.results[0])
+    region.stack(op, axis + (axis >= along))
+
+
+def _quantise(region: "Region", op: Operation) -> None:
+    axis = _only_first(region, op)
+    scale = shape_of(op.operands[1])
+    if prod(scale) != 1 and (len(scale) != 1 or attr_int(op, "axis", 1) % _rank(op.operands[0]) == axis):
+        raise Mixes
+    region.stack(op, axis)
+
+
+def _matmul(region: "Region", op: Operation) -> None:
+    x, w = op.operands[:2]
+    if any(region.axis(value) is not None for value in op.operands[2:]):
+        raise Mixes
+    axis, rank = region.axis(x), _rank(x)
+    if region.axis(w) is None and _rank(w) <= 2:
+        if axis is None or axis > rank - 2:
+            raise Mixes
+        region.stack(op, axis)
+        return
+    if min(rank, _rank(w)) < 2:
+        raise Mixes
+    rank = _rank(op.results[0])
+    region.stack(op, *_aligned(region, {0: x, 1: w}, rank, rank - 2))
+
+
+def _gemm(region: "Region", op: Operation) -> None:
+    if _only_first(region, op) != 0 or attr_int(op, "transA", 0):
+        raise Mixes
+    added = operand(op, 2)
+    along = added is not None and _rank(added) == 2 and shape_of(added)[0] != 1
+    region.stack(op, 0, {2: region.repeated(added, 0)} if along and added is not None else None)
+
+
+def _recurrent(region: "Region", op: Operation) -> None:
+    """LSTM, GRU, RNN: operand 4 is the lengths, 5 and 6 the first states, then peepholes; outputs Y, Y_h, Y_c."""
+    leading = attr_int(op, "layout", 0) == 1
+    expected = {0: 0 if leading else 1, 4: 0, 5: 0 if leading else 1, 6: 0 if leading else 1}
+    replaced: dict[int, SSAValue] = {}
+    for index, value in enumerate(op.operands):
+        axis = region.axis(value)
+        if axis is not None and axis != expected.get(index):
+            raise Mixes
+        if axis is None and not is_absent(value) and index in expected:
+            replaced[index] = region.repeated(value, expected[index])
+    region.stack_along(op, ([0, 0, 0] if leading else [2, 1, 1])[: len(op.results)], replaced)
+
+
+def _einsum(region: "Region", op: Operation) -> None:
+    terms, _, out = attr_str(op, "equation").replace(" ", "").partition("->")
+    names = terms.split(",")
+    if "." in terms or not out:
+        raise Mixes
+    labels = {name[axis] for name, v in zip(names, op.operands, strict=True) if (axis := region.axis(v)) is not None}
+    if len(labels) != 1 or not labels <= set(out) or any(name.count(min(labels)) > 1 for name in names):
+        raise Mixes
+    label = labels.pop()
+    replaced = {
+        i: region.repeated(v, name.index(label))
+        for i, (name, v) in enumerate(zip(names, op.operands, strict=True))
+        if region.axis(v) is None and label in name
+    }
+    region.stack(op, out.index(label), replaced)
+
+
+def _of(rule: Rule, names: str) -> dict[str, Rule]:
+    return {f"onnx.{name}": rule for name in names.split()}
+
+
+RULES: Mapping[str, Rule] = {
+    **_of(
+        _elementwise,
+        "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike"
+        " Ceil Celu Clip Cos Cosh Div Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish"
+        " Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal"
+        " Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu"
+        " Where Xor",
+    ),
+    **_of(_softmax, "Softmax LogSoftmax Hardmax"),
+    **_of(_layer_norm, "LayerNormalization RMSNormalization"),
+    **_of(_over_axis(-1), "LpNormalization TopK"),
+    **_of(_over_axis(0), "Split"),
+    **_of(
+        _reduce,
+        "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum"
+        " ReduceSumSquare",
+    ),
+    **_of(_arg_reduce, "ArgMax ArgMin"),
+    **_of(_cumulate, "CumSum CumProd"),
+    **_of(
+        _samples,
+        "AveragePool BatchNormalization Conv ConvInteger ConvTranspose DepthToSpace GlobalAveragePool GlobalLpPool"
+        " GlobalMaxPool GroupNormalization InstanceNormalization LRN LpPool MaxPool QLinearConv SpaceToDepth",
+    ),
+    **_of(_resize, "Resize Upsample"),
+    **_of(_view, "Flatten Reshape Squeeze Unsqueeze"),
+    **_of(_expand, "Expand"),
+    **_of(_transpose, "Transpose"),
+    **_of(_concat, "Concat"),
+    **_of(_slice, "Slice"),
+    **_of(_pad, "Pad"),
+    **_of(_tile, "Tile"),
+    **_of(_gather, "Gather"),
+    **_of(_one_hot, "OneHot"),
+    **_of(_quantise, "QuantizeLinear DequantizeLinear"),
+    **_of(_matmul, "MatMul MatMulInteger"),
+    **_of(_gemm, "Gemm"),
+    **_of(_recurrent, "LSTM GRU RNN"),
+    **_of(_einsum, "Einsum"),
+}
+"""The rule of each op class; an op that is not here runs once an execution."""
+
+RANDOM = frozenset(
+    _of(_elementwise, "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike")
+)
+"""Ops that draw numbers anew in each execution, whatever they read."""

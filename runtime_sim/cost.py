@@ -75,6 +75,12 @@ def closed_form_ps(work: Work) -> IntArray:
     return total + (work.chunks - 1) * slowest
 
 
+def busy_ps(work: Work, resource: str) -> IntArray:
+    """How long `work` occupies a resource."""
+    stages = [stage_ps for name, stage_ps in work.stages if name == resource]
+    return sum((ceil_div(stage_ps, work.chunks) * work.chunks for stage_ps in stages), np.zeros((), np.int64))
+
+
 def total_energy_pj(work: Work) -> FloatArray:
     """The dynamic energy of `work`, all components."""
     return sum(work.energy_pj.values(), np.zeros(()))
@@ -122,15 +128,15 @@ def price(
     shape = np.broadcast_shapes(outputs.shape, copies.shape)
     mvm = kind.mvm(tier, chip, product, outputs, copies, precision)
     latency, components = closed_form_ps(mvm), dict(mvm.energy_pj)
-    stages = [*mvm.stages]
+    ports = {port: busy_ps(mvm, port) for port in SHARED_PORTS}
     rows, setup_latency, setup_energy = mvm.rows_written, np.zeros((), np.int64), np.zeros(())
     if kind.arrays:
         arrays = kind.arrays_needed(product, outputs) * copies
         program = kind.program(tier, chip, product, outputs, copies)
         if rewritten:
             latency = latency + closed_form_ps(program)
-            stages += program.stages
             rows = rows + program.rows_written
+            ports = {port: ps + busy_ps(program, port) for port, ps in ports.items()}
             for component, energy in program.energy_pj.items():
                 components[component] = components.get(component, np.zeros(())) + energy
         else:
@@ -142,11 +148,8 @@ def price(
         energy_pj=np.broadcast_to(sum(components.values(), np.zeros(())), shape),
         components={name: np.broadcast_to(energy, shape) for name, energy in components.items()},
         arrays=np.broadcast_to(arrays, shape),
-        ports_ps={
-            port: np.broadcast_to(sum((ps for name, ps in stages if name == port), np.zeros((), np.int64)), shape)
-            for port in SHARED_PORTS
-        },
         rows_written=np.broadcast_to(rows, shape),
+        ports_ps={port: np.broadcast_to(ps, shape) for port, ps in ports.items()},
         setup_latency_ps=np.broadcast_to(setup_latency, shape),
         setup_energy_pj=np.broadcast_to(setup_energy, shape),
     )

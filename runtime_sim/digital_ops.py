@@ -36,9 +36,9 @@ FREE = VIEWS | frozenset(
 
 MOVES = frozenset(
     _names(
-        "CenterCropPad Compress Concat ConcatFromSequence ConstantOfShape DepthToSpace Expand EyeLike Gather GatherElements"
-        " GatherND MaxUnpool OneHot Pad Range ReverseSequence Scatter ScatterElements ScatterND Slice SpaceToDepth Split"
-        " SplitToSequence TensorScatter Tile Transpose Trilu"
+        "CenterCropPad Compress Concat ConcatFromSequence ConstantOfShape DepthToSpace Expand EyeLike Gather"
+        " GatherElements GatherND MaxUnpool OneHot Pad Range ReverseSequence Scatter ScatterElements ScatterND Slice"
+        " SpaceToDepth Split SplitToSequence TensorScatter Tile Transpose Trilu"
     )
 )
 """Ops that only move data."""

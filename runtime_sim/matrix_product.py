@@ -31,7 +31,7 @@ PIECE_BYTES = 32 << 20
 class MatrixPart:
     """What one tile.mvm computes, apart from its operands.
 
-    `result_shape`: of one execution; `window`: of a convolution, its groups those of the part; `channels`: (first, last) of the
+    `result_shape`: of one execution; `window`: of a convolution, its groups those of the part; `channels`: the range of
     channels of x that a convolution's part reads; `scale`, `bias`: one value, or one an output of the part, or None.
     """
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import ml_dtypes
@@ -10,9 +11,11 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     BFloat16Type,
     DenseIntOrFPElementsAttr,
+    DictionaryAttr,
     Float32Type,
     FloatAttr,
     IntegerAttr,
+    ModuleOp,
     NameLoc,
     NoneType,
     StringAttr,
@@ -39,6 +42,20 @@ _PREFIX = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |This is an invalid mo
 _MAX_IR_VERSION = 10
 _INLINE_BYTES = 1 << 16
 """Larger weights are handed to onnxruntime as inputs, which copies nothing; a model file holds 2 GB at most."""
+
+
+def module_opset(module: ModuleOp) -> dict[str, int]:
+    """The versions of the operator sets of a module's model, by domain ("" for ai.onnx)."""
+    model = module.attributes.get("h3.model")
+    opset = model.data.get("opset") if isinstance(model, DictionaryAttr) else None
+    if not isinstance(opset, DictionaryAttr):
+        raise InputError("the module has no attribute h3.model = {opset = {ai.onnx = ..}}")
+    versions = {unescape(domain): version for domain, version in opset.data.items()}
+    return {
+        "" if domain == "ai.onnx" else domain: version.value.data
+        for domain, version in versions.items()
+        if isinstance(version, IntegerAttr)
+    }
 
 
 def node_name(op: Operation) -> str:
@@ -88,6 +105,7 @@ class _Builder:
         self.model = ModelProto(ir_version=_MAX_IR_VERSION)
         self.model.graph.name = "h3c"
         self.names: dict[SSAValue, str] = {}
+        self.node_names: set[str] = set()
         for domain, version in {"": 17, **opset}.items():
             self.model.opset_import.add(domain=domain, version=version)
 
@@ -116,13 +134,20 @@ class _Builder:
             raise ValueError(f"{op.name} is no op of the onnx dialect")
 
     def _add_node(self, op: OnnxOp, graph: "GraphProto") -> None:
-        node = graph.node.add(name=node_name(op), op_type=op.name.removeprefix("onnx."))
+        name = node_name(op)
+        if name in self.node_names:  # what one node became keeps its name, but onnxruntime wants names of nodes to differ
+            name = f"{name}.{len(self.node_names)}"
+        self.node_names.add(name)
+        node = graph.node.add(name=name, op_type=op.name.removeprefix("onnx."))
         properties: Mapping[str, Attribute] = op.properties
         names: Sequence[str] = op.GRAPHS
         if isinstance(op, CustomOp):
             node.domain, node.op_type = unescape(op.domain.data), unescape(op.op_type.data)
             properties = op.attrs.data if op.attrs is not None else {}
             names = [name.data for name in op.graph_names.data] if op.graph_names is not None else []
+            if (node.domain, node.op_type) not in runtime_operators():
+                what = f"{node.name!r} ({node.domain}.{node.op_type})"
+                raise InputError(f"node {what}: onnxruntime has no such operator, so its values cannot be computed")
         inputs = [self.name(operand, graph) for operand in op.operands]
         node.input.extend(inputs)
         node.output.extend(self.names[result] for result in op.results)
@@ -230,6 +255,15 @@ def _dtype(element: Attribute) -> "np.dtype[Any]":
 def as_float32(array: Array) -> Array:
     """bfloat16 as float32, other types as they are."""
     return array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else array
+
+
+@cache
+def runtime_operators() -> frozenset[tuple[str, str]]:
+    """(domain, operator) of everything that onnxruntime knows."""
+    from onnxruntime.capi import _pybind_state as state
+
+    schemas: Any = state.get_all_operator_schema()  # pyright: ignore
+    return frozenset((schema.domain, schema.name) for schema in schemas)
 
 
 def session(model: "ModelProto | bytes", threads: int = 1) -> "InferenceSession":

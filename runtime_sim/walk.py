@@ -7,9 +7,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Operation, OpResult, SSAValue
 
+from ..dialects.h3 import WeightOp
 from ..dialects.onnx import NoValueOp
 from ..dialects.onnx_ops import ConstantOp
-from ..dialects.h3 import WeightOp
 from ..dialects.tile import (
     DigitalOp,
     JoinOp,
@@ -26,8 +26,8 @@ from .errors import InputError
 class Visitor(ABC):
     """What is done at each op of a plan, in the order of the plan. A visitor without a rule for an op can't be made."""
 
-    def constant(self, op: WeightOp | ConstantOp | NoValueOp) -> None:
-        """A weight or constant of the model; to most there is nothing to do."""
+    @abstractmethod
+    def constant(self, op: WeightOp | ConstantOp | NoValueOp) -> None: ...
 
     @abstractmethod
     def segment_begins(self, op: SegmentOp) -> None: ...
@@ -53,8 +53,8 @@ class Visitor(ABC):
     @abstractmethod
     def join(self, op: JoinOp) -> None: ...
 
-    def results(self, op: ReturnOp) -> None:
-        """The end of the plan, with the model's outputs."""
+    @abstractmethod
+    def results(self, op: ReturnOp) -> None: ...
 
 
 RULES: Mapping[type[Operation], str] = {

@@ -134,7 +134,7 @@ class WeightStore:
 
     def array(self, op: WeightOp) -> Array:
         """The values of an h3.weight, read-only."""
-        key, type = unescape(op.key.data), cast(TensorType, op.result.type)
+        key, type = unescape(op.key.data), op.result.type
         if op.absent is not None:
             raise InputError(f"weight {key!r} has no values: the model came without them")
         if op.splat is not None:

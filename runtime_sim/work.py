@@ -75,6 +75,14 @@ def product_of_program(op: ProgramOp, activation_bits: int) -> tuple[Product, in
     return product, outputs
 
 
+def arrays_of_program(op: ProgramOp, chip: Chip) -> int:
+    """Arrays that one copy of what `op` writes takes."""
+    at = place(op.result)
+    assert isinstance(at, ArraysAttr)
+    product, outputs = product_of_program(op, chip.activation_bits)
+    return int(chip.tier(at.tier_name).arrays_needed(product, outputs))
+
+
 def _holds_windows(op: ProgramOp) -> bool:
     """Whether the weight is a convolution's (N x I/g x ..), not a matmul's (.. x K x N): its reader knows."""
     for user in users(op.result):

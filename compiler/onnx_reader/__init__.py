@@ -1,1 +1,1 @@
-"""From an ONNX file to the onnx dialect."""
+"""Reads ONNX files into the onnx dialect: `from h3c.compiler.onnx_reader.importer import read_onnx`."""

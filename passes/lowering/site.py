@@ -11,6 +11,7 @@ from xdsl.traits import is_side_effect_free
 
 from ...dialects.constants import tensor_of
 from ...dialects.onnx import attr_ints, constant, make_op
+from ...dialects.text import unescape
 from ...dialects.values import producer, shape_of, tensor_type
 from ...runtime_sim.errors import InputError
 
@@ -102,7 +103,7 @@ def opsets(module: ModuleOp) -> dict[str, int]:
     found: dict[str, int] = {"": 17}
     for domain, version in versions.data.items() if isinstance(versions, DictionaryAttr) else ():
         if isinstance(version, IntegerAttr):
-            found["" if domain == "ai.onnx" else domain] = version.value.data
+            found["" if domain == "ai.onnx" else unescape(domain)] = version.value.data
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..arithmetic import Arithmetic, Exact
 from ..cost import FloatArray, IntArray, Work, ceil_div, chunk_count, ps_for
 from ..errors import InputError
 from ..product import Product
@@ -79,6 +80,14 @@ class TierKind(Fields, ABC):
                 return mode
         raise InputError(f"precision: expected one of {', '.join(mode.name for mode in modes)}, got {precision!r}")
 
+    def endurance(self) -> float | None:
+        """Writes that a cell of its arrays survives; None: unlimited."""
+        return None
+
+    def arithmetic(self, precision: str | None = None) -> Arithmetic:
+        """What it makes of the numbers of a product, in this mode: exact sums, unless a kind says otherwise."""
+        return Exact()
+
     def refuses(self, product: Product) -> str | None:
         """Why the tier cannot take `product`, as a clause ("takes no ..."); None if it can."""
         return None if product.static or self.dynamic else "takes no products of two values made at run time"
@@ -120,6 +129,7 @@ class TierKind(Fields, ABC):
         """The work of a product whose x, y (and weights, if `weight_bits` > 0) move between memory and tier once.
 
         Everything passes the buffer; what is off chip passes it twice (in and out). `compute` is the middle stage.
+        Scale, bias and activation are done on the way out and are within the energy of the product.
         """
         blocks = outputs * product.blocks_a_part
         x_bits = ceil_div(product.input_elements * _groups_read(product, outputs), product.groups) * product.input_bits

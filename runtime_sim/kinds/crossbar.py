@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
+from ..arithmetic import Arithmetic, BitSerial
 from ..cost import IntArray, Work, ceil_div, ps_for, ps_of_ns
 from ..product import Product
 from .base import Bits, Count, NonNegative, Positive, Precision, TierKind
@@ -61,8 +62,15 @@ class Crossbar(TierKind):
         """Outputs that an array is wide."""
         return self.array_cols // self.cells_a_weight
 
+    def endurance(self) -> float | None:
+        return self.endurance_writes
+
     def precisions(self) -> tuple[Precision, ...]:
         return (Precision(self.input_bits, self.weight_bits, self.output_bits),)
+
+    def arithmetic(self, precision: str | None = None) -> Arithmetic:
+        self.mode(precision)
+        return BitSerial(self.array_rows, self.cell_bits, self.adc_bits, self.input_bits, self.weight_bits)
 
     def granularity(self, product: Product) -> int:
         if product.batched or product.groups == 1:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
 
+from ..arithmetic import AnalogDot, Arithmetic
 from ..cost import IntArray, Work, ceil_div, ps_for
 from ..product import Product
 from .base import Bits, Count, Fields, NonNegative, Positive, Precision, TierKind
@@ -42,6 +43,10 @@ class Photonic(TierKind):
 
     def precisions(self) -> tuple[Precision, ...]:
         return tuple(Precision(mode.input_bits, mode.weight_bits, mode.output_bits) for mode in self.modes)
+
+    def arithmetic(self, precision: str | None = None) -> Arithmetic:
+        mode = self.mode(precision)
+        return AnalogDot(mode.input_bits, mode.weight_bits, mode.output_bits)
 
     def refuses(self, product: Product) -> str | None:
         if product.groups > 1 and not product.batched:

@@ -1,0 +1,352 @@
+"""Time and energy of a plan: `simulate(module)`.
+
+Steps follow each other. In a step, ops that share no resource and do not wait for each other run side by side: one
+that has all its resources to itself takes its closed form, which the event engine would find too; others go through
+the engine. Steps that ask the same of the chip (the layers of a transformer) are simulated once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from math import fsum
+
+import numpy as np
+from xdsl.dialects.builtin import ModuleOp, NameLoc
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import Operation, OpResult, SSAValue
+
+from ..dialects.h3 import WeightOp
+from ..dialects.onnx import NoValueOp
+from ..dialects.onnx_ops import ConstantOp
+from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp
+from ..dialects.tile_movement import ArraysAttr, StepOp
+from ..dialects.values import place
+from .chip import Chip
+from .chip_ir import chip_from_ir
+from .cost import COMPONENTS
+from .errors import InputError
+from .events import After, Job, Run, alone
+from .events import simulate as simulate_jobs
+from .walk import Visitor, definition, walk
+from .work import OpWork, work_of
+
+
+@dataclass(frozen=True)
+class OpTiming:
+    """One op of the plan: when it ran and what it took."""
+
+    name: str
+    """The node of the model that it comes from, else the op's own name."""
+    op: str
+    tier: str | None
+    segment: int | None
+    """None: at power-up."""
+    step: int
+    start_ns: float
+    end_ns: float
+    energy_pj: Mapping[str, float]
+    """Dynamic, by component."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A resource serves one op (index into `operations`): busy for `busy_ps` of the time between."""
+
+    resource: str
+    operation: int
+    start_ps: int
+    end_ps: int
+    busy_ps: int
+    chunks: int
+
+
+@dataclass(frozen=True)
+class TierTiming:
+    """What one tier did in one execution."""
+
+    mac_share: float
+    utilisation: float
+    """Busy array-time / (all arrays x latency); of a tier without arrays, busy time / latency."""
+    energy_pj: float
+    """Dynamic energy of the ops that it ran, with their transfers, and its own static energy."""
+    arrays: int
+    """Most arrays occupied in any segment."""
+    rows_written: int
+    """Array rows written in one execution."""
+    executions_to_endurance: float | None
+    """Executions until the most written array reaches its endurance; None: it never does."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """First loading of weights that then stay; energy with static energy."""
+
+    latency_ns: float
+    energy_pj: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a plan takes. `energy_pj` is the sum of `components`, and of all ops' energy and the static energy."""
+
+    latency_ns: float
+    energy_pj: float
+    components: Mapping[str, float]
+    tiers: Mapping[str, TierTiming]
+    setup: Setup
+    segments: int
+    mode_switches: int
+    operations: tuple[OpTiming, ...]
+    """Of one execution, in the order of the plan; `setup_operations` those at power-up, counted from 0 too."""
+    intervals: tuple[Interval, ...]
+    setup_operations: tuple[OpTiming, ...]
+    setup_intervals: tuple[Interval, ...]
+
+
+def simulate(module: ModuleOp, *, record: bool = False) -> Timing:
+    """Simulate one execution, and apart from it the set-up, of a plan whose arrays are assigned.
+
+    Only with `record` are there `intervals`, for a trace.
+    """
+    chip = chip_from_ir(module)
+    plan = _Plan(chip)
+    walk(module, plan)
+    once, each = _Timeline(chip, record), _Timeline(chip, record)
+    for index, ops in plan.segments:
+        (once if index is None else each).segment(index, ops)
+    return _timing(chip, plan, once, each)
+
+
+class _Plan(Visitor):
+    """The timed ops of each segment, and what its programs do to arrays."""
+
+    def __init__(self, chip: Chip):
+        self.chip = chip
+        self.segments: list[tuple[int | None, list[tuple[StepOp, OpWork]]]] = []
+        sizes = {name: tier.arrays for name, tier in chip.tiers.items() if tier.arrays}
+        self.writes = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
+        """How often each array is written in an execution."""
+        self.held = {name: np.zeros(size, np.bool_) for name, size in sizes.items()}
+        """Arrays that hold residents."""
+        self.peak = dict.fromkeys(chip.tiers, 0)
+        self.scratch: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
+
+    def constant(self, op: WeightOp | ConstantOp | NoValueOp) -> None:
+        """Takes nothing."""
+
+    def results(self, op: ReturnOp) -> None:
+        """Takes nothing."""
+
+    def segment_begins(self, op: SegmentOp) -> None:
+        index = None if op.index is None else op.index.value.data
+        self.segments.append((index, []))
+        self.scratch = {name: held.copy() for name, held in self.held.items()}
+
+    def segment_ends(self, op: SegmentOp) -> None:
+        for name, occupied in self.scratch.items():
+            self.peak[name] = max(self.peak[name], int(occupied.sum()))
+        if op.once:
+            self.held = self.scratch
+
+    def _timed(self, op: StepOp) -> None:
+        self.segments[-1][1].append((op, work_of(self.chip, op)))
+
+    def program(self, op: ProgramOp) -> None:
+        at = place(op.result)
+        assert isinstance(at, ArraysAttr)
+        limit = self.chip.tier(at.tier_name).arrays
+        if not at.spans or at.spans[-1][1] > limit:
+            raise InputError(f"{at}: expected ranges of the {limit} arrays of tier {at.tier_name} (assign-arrays)")
+        for first, last in at.spans:
+            self.scratch[at.tier_name][first:last] = True
+            if self.segments[-1][0] is not None:
+                self.writes[at.tier_name][first:last] += 1
+        self._timed(op)
+
+    def load(self, op: LoadOp) -> None:
+        self._timed(op)
+
+    def store(self, op: StoreOp) -> None:
+        self._timed(op)
+
+    def mvm(self, op: MvmOp) -> None:
+        self._timed(op)
+
+    def digital(self, op: DigitalOp) -> None:
+        self._timed(op)
+
+    def join(self, op: JoinOp) -> None:
+        """Takes nothing."""
+
+
+class _Timeline:
+    """Steps one after the other."""
+
+    def __init__(self, chip: Chip, record: bool):
+        self.chip = chip
+        self.record = record
+        self.now_ps = 0
+        self.segments = 0
+        self.works: list[OpWork] = []
+        self.busy_ps = dict.fromkeys(chip.tiers, 0)
+        """Of the arrays of each tier, added up; of a tier without arrays, of its cores or lanes."""
+        self.operations: list[OpTiming] = []
+        self.intervals: list[Interval] = []
+
+    def segment(self, index: int | None, ops: Sequence[tuple[StepOp, OpWork]]) -> None:
+        self.segments += 1
+        for step, members in groupby(sorted(ops, key=lambda pair: pair[0].at), key=lambda pair: pair[0].at):
+            self._step(index, step, list(members))
+
+    def _step(self, index: int | None, step: int, members: list[tuple[StepOp, OpWork]]) -> None:
+        positions = {op: position for position, (op, _) in enumerate(members)}
+        jobs = tuple(_job(op, work, positions) for op, work in members)
+        ends, runs = _simulated(jobs)
+        offset, base = len(self.operations), self.now_ps
+        starts = list(ends)
+        for run in runs:
+            starts[run.job] = min(starts[run.job], run.start_ps)
+            work = members[run.job][1]
+            if work.tier is not None and run.resource in (work.tier, f"{work.tier}.arrays"):
+                self.busy_ps[work.tier] += run.busy_ps * max(1, work.arrays)
+            if self.record:
+                span = (base + run.start_ps, base + run.end_ps)
+                self.intervals.append(Interval(run.resource, offset + run.job, *span, run.busy_ps, run.chunks))
+        for (op, work), start, end in zip(members, starts, ends, strict=True):
+            energy = {part: float(pj) for part, pj in work.work.energy_pj.items()}
+            span = ((base + start) / 1000, (base + end) / 1000)
+            self.operations.append(OpTiming(name_of(op), op.name, work.tier, index, step, *span, energy))
+            self.works.append(work)
+        self.now_ps += max(ends, default=0)
+
+    def components(self) -> dict[str, float]:
+        """Energy by component, with static energy."""
+        dynamic = {
+            part: fsum(op.energy_pj.get(part, 0.0) for op in self.operations) for part in COMPONENTS if part != "static"
+        }
+        return {**dynamic, "static": self.chip.static_power_mw * self.now_ps / 1000}
+
+
+def name_of(op: Operation) -> str:
+    """The model's node that an op comes from; the op's own name where that is not known."""
+    return op.location.desc.data if isinstance(op.location, NameLoc) else op.name
+
+
+def _job(op: StepOp, work: OpWork, positions: Mapping[StepOp, int]) -> Job:
+    """The op as a job of its step. What is not in the step has ended before it."""
+    after: dict[int, bool] = {}
+    for number, operand in enumerate(op.operands):
+        by_chunks = number == 0 and (isinstance(op, LoadOp | StoreOp) or (isinstance(op, MvmOp) and op.window is None))
+        for producer, joined in _producers(operand):
+            if isinstance(producer, StepOp) and producer in positions:
+                job = positions[producer]
+                after[job] = after.get(job, False) or joined or not by_chunks
+    stages = tuple((resource, int(ps)) for resource, ps in work.work.stages if int(ps) > 0)
+    waits = tuple(After(job, whole) for job, whole in sorted(after.items()))
+    return Job(stages, int(work.work.chunks), waits)
+
+
+def _producers(value: SSAValue) -> Iterator[tuple[Operation, bool]]:
+    """(the ops that make `value`, whether a join lies between)."""
+    source = definition(value)
+    if isinstance(source, OpResult):
+        if isinstance(source.op, JoinOp):
+            for piece in source.op.pieces:
+                yield from ((producer, True) for producer, _ in _producers(piece))
+        else:
+            yield source.op, False
+
+
+@lru_cache(maxsize=1024)
+def _simulated(jobs: tuple[Job, ...]) -> tuple[tuple[int, ...], tuple[Run, ...]]:
+    """(the end of each job, runs) of one step, from 0."""
+    ends, runs = [0] * len(jobs), list[Run]()
+    for group in _groups(jobs):
+        if len(group) == 1:
+            schedule = alone(jobs[group[0]])
+        else:
+            inner = {job: position for position, job in enumerate(group)}
+            schedule = simulate_jobs(
+                [
+                    Job(
+                        jobs[job].stages,
+                        jobs[job].chunks,
+                        tuple(After(inner[after.job], after.whole) for after in jobs[job].after),
+                    )
+                    for job in group
+                ]
+            )
+        for job, end in zip(group, schedule.ends_ps, strict=True):
+            ends[job] = end
+        runs.extend(
+            Run(group[run.job], run.resource, run.start_ps, run.end_ps, run.busy_ps, run.chunks)
+            for run in schedule.runs
+        )
+    return tuple(ends), tuple(runs)
+
+
+def _groups(jobs: Sequence[Job]) -> list[list[int]]:
+    """Jobs that share a resource or wait for each other, each group in order."""
+    leader = list(range(len(jobs)))
+
+    def find(job: int) -> int:
+        while leader[job] != job:
+            leader[job] = leader[leader[job]]
+            job = leader[job]
+        return job
+
+    owner: dict[str, int] = {}
+    for index, job in enumerate(jobs):
+        others = [after.job for after in job.after]
+        others += [owner.setdefault(resource, index) for resource, _ in job.stages]
+        for other in others:
+            a, b = find(index), find(other)
+            leader[max(a, b)] = min(a, b)
+    groups: dict[int, list[int]] = {}
+    for index in range(len(jobs)):
+        groups.setdefault(find(index), []).append(index)
+    return list(groups.values())
+
+
+def _timing(chip: Chip, plan: _Plan, once: _Timeline, each: _Timeline) -> Timing:
+    components = each.components()
+    setup = Setup(once.now_ps / 1000, fsum(once.components().values()))
+    return Timing(
+        latency_ns=each.now_ps / 1000,
+        energy_pj=fsum(components.values()),
+        components=components,
+        tiers=_tiers(chip, plan, each),
+        setup=setup,
+        segments=each.segments,
+        mode_switches=0,
+        operations=tuple(each.operations),
+        intervals=tuple(each.intervals),
+        setup_operations=tuple(once.operations),
+        setup_intervals=tuple(once.intervals),
+    )
+
+
+def _tiers(chip: Chip, plan: _Plan, each: _Timeline) -> dict[str, TierTiming]:
+    macs, rows = dict.fromkeys(chip.tiers, 0), dict.fromkeys(chip.tiers, 0)
+    energies: dict[str, list[float]] = {name: [] for name in chip.tiers}
+    for op, work in zip(each.operations, each.works, strict=True):
+        if work.tier is not None:
+            macs[work.tier] += work.macs
+            rows[work.tier] += int(work.work.rows_written)
+            energies[work.tier].extend(op.energy_pj.values())
+    total = sum(macs.values())
+    result: dict[str, TierTiming] = {}
+    for name, tier in chip.tiers.items():
+        capacity = each.now_ps * max(1, tier.arrays)
+        most = int(plan.writes[name].max()) if name in plan.writes else 0
+        endurance = tier.endurance()
+        result[name] = TierTiming(
+            mac_share=macs[name] / total if total else float(name == "digital"),
+            utilisation=each.busy_ps[name] / capacity if capacity else 0.0,
+            energy_pj=fsum(energies[name]) + tier.static_power_mw * each.now_ps / 1000,
+            arrays=plan.peak[name],
+            rows_written=rows[name],
+            executions_to_endurance=endurance / most if endurance is not None and most else None,
+        )
+    return result
