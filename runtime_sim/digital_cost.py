@@ -173,5 +173,5 @@ def _stays_true(condition: SSAValue, block: Block) -> bool:
 
 
 def value_bytes(value: SSAValue, activation_bits: int) -> int:
-    """Bytes that a value takes in the buffer."""
+    """Bytes that a value takes in the buffer and on the wire."""
     return -(-bits_of(value, activation_bits) // 8)

@@ -135,7 +135,7 @@ class _Builder:
 
     def _add_node(self, op: OnnxOp, graph: "GraphProto") -> None:
         name = node_name(op)
-        if name in self.node_names:  # what one node became keeps its name, but onnxruntime wants names of nodes to differ
+        if name in self.node_names:  # several ops may come from one node, and onnxruntime wants unique names
             name = f"{name}.{len(self.node_names)}"
         self.node_names.add(name)
         node = graph.node.add(name=name, op_type=op.name.removeprefix("onnx."))

@@ -111,9 +111,9 @@ def product_between(
         k, groups, batched = prod(w_shape[1:]), conv_groups, False
         m = y_shape[0] * prod(y_shape[2:])
     else:
-        k, groups = x_shape[-1], prod(w_shape[:-2])
+        k, groups = x_shape[-1], max(1, prod(w_shape[:-2]))
         batched = groups > 1
-        m = ceil(prod(y_shape[:-1]) / max(groups, 1))
+        m = ceil(prod(y_shape[:-1]) / groups)
     x_type, w_type, y_type = (tensor_type(value).element_type for value in (x, w, y))
     blocks = groups if batched else 1
     return Product(

@@ -156,7 +156,7 @@ class _Plan(Visitor):
         at = place(op.result)
         assert isinstance(at, ArraysAttr)
         limit = self.chip.tier(at.tier_name).arrays
-        if not at.spans or at.spans[-1][1] > limit:
+        if not at.spans or max(last for _, last in at.spans) > limit:
             raise InputError(f"{at}: expected ranges of the {limit} arrays of tier {at.tier_name} (assign-arrays)")
         for first, last in at.spans:
             self.scratch[at.tier_name][first:last] = True

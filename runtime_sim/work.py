@@ -56,7 +56,7 @@ def product_of_program(op: ProgramOp, activation_bits: int) -> tuple[Product, in
     if _holds_windows(op):
         k, outputs, groups, batched = prod(sizes[1:]), sizes[0], op.group_count, False
     else:
-        k, outputs, groups = sizes[-2], sizes[-1], prod(sizes[:-2])
+        k, outputs, groups = sizes[-2], sizes[-1], max(1, prod(sizes[:-2]))
         batched = groups > 1
     product = Product(
         m=1,

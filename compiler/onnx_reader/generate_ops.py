@@ -54,7 +54,7 @@ def _attributes(versions: list[OpSchema]) -> dict[str, set[str]]:
     kinds: dict[str, set[str]] = {}
     for schema in versions:
         for name, attribute in schema.attributes.items():
-            kinds.setdefault(name, set()).add(attribute.type.name)
+            kinds.setdefault(name, set()).add(str(attribute.type).rpartition(".")[2])
     return dict(sorted(kinds.items()))
 
 

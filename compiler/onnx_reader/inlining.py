@@ -116,7 +116,7 @@ def _call(path: Path, node: NodeProto, index: int, opset: int, used: dict[str, F
 
 
 def _function(file: str, name: str, opset: int) -> FunctionProto:
-    text = files(__package__).joinpath("functions", f"{file}.onnxtxt").read_text()
+    text = files("h3c.compiler.onnx_reader").joinpath("functions", f"{file}.onnxtxt").read_text()
     function: FunctionProto = parser.parse_function(text)
     function.name = name
     for entry in function.opset_import:

@@ -105,7 +105,7 @@ def _by_runtime(path: Path, copy: ShapeCopy) -> dict[str, TypeProto]:
     return found
 
 
-def _load(data: bytes) -> list[Any]:
+def _load(data: bytes) -> Sequence[Any]:
     """The outputs of a model as onnxruntime describes them; NotImplementedError if it lacks a kernel."""
     import onnxruntime as ort
 

@@ -161,4 +161,4 @@ def _groups_read(product: Product, outputs: IntArray) -> IntArray:
     """How many blocks' inputs a part reads: a part of a grouped convolution only those of its groups."""
     if product.batched or product.groups == 1:
         return np.asarray(product.groups, np.int64)
-    return ceil_div(outputs, product.n)
+    return ceil_div(outputs, max(1, product.n))

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
 from ..arithmetic import Arithmetic, BitSerial
-from ..cost import IntArray, Work, ceil_div, ps_for, ps_of_ns
+from ..cost import IntArray, Work, ceil_div, chunk_count, ps_for, ps_of_ns
 from ..product import Product
 from .base import Bits, Count, NonNegative, Positive, Precision, TierKind
 
@@ -79,7 +79,7 @@ class Crossbar(TierKind):
 
     def _blocks_an_array(self, product: Product) -> int:
         """Blocks of a grouped convolution that fit along the diagonal of one array; 0 if a block needs several."""
-        return min(self.array_rows // product.k, self.weight_cols // product.n)
+        return min(self.array_rows // max(1, product.k), self.weight_cols // max(1, product.n))
 
     def arrays_needed(self, product: Product, outputs: ArrayLike) -> IntArray:
         outputs = np.asarray(outputs, np.int64)
@@ -87,10 +87,10 @@ class Crossbar(TierKind):
         if product.groups == 1:
             return deep * ceil_div(outputs, self.weight_cols)
         if product.batched:
-            packed = np.minimum(self.array_rows // product.k, self.weight_cols // outputs)
+            packed = np.minimum(self.array_rows // max(1, product.k), self.weight_cols // np.maximum(1, outputs))
             apart = product.groups * deep * ceil_div(outputs, self.weight_cols)
             return np.where(packed > 0, ceil_div(product.groups, np.maximum(packed, 1)), apart)
-        blocks, packed = ceil_div(outputs, product.n), self._blocks_an_array(product)
+        blocks, packed = ceil_div(outputs, max(1, product.n)), self._blocks_an_array(product)
         if packed:
             return ceil_div(blocks, packed)
         return blocks * (deep * -(-product.n // self.weight_cols))
@@ -101,7 +101,7 @@ class Crossbar(TierKind):
         if product.groups == 1 or product.batched:
             return product.k * product.groups * ceil_div(outputs, self.weight_cols)
         wide = 1 if self._blocks_an_array(product) else -(-product.n // self.weight_cols)
-        return ceil_div(outputs, product.n) * (product.k * wide)
+        return ceil_div(outputs, max(1, product.n)) * (product.k * wide)
 
     def mvm(
         self,
@@ -138,4 +138,4 @@ class Crossbar(TierKind):
             "buffer": (bits + off) * chip.buffer.energy_pj_per_bit,
             "dram": off * chip.dram.energy_pj_per_bit,
         }
-        return Work(stages, np.asarray(min(product.k, 32), np.int64), energy, rows)
+        return Work(stages, np.asarray(chunk_count(product.k), np.int64), energy, rows)

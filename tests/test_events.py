@@ -1,0 +1,105 @@
+"""The event engine: the closed form of one job, no resource busy twice, edges kept, the same result each time."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from h3c.runtime_sim.cost import Work, closed_form_ps
+from h3c.runtime_sim.events import After, Job, alone, simulate, simulate_tasks
+
+RESOURCES = ("dram.read", "a.in", "a.arrays", "a.out", "dram.write", "b.arrays")
+
+
+@st.composite
+def jobs_alone(draw: st.DrawFn) -> Job:
+    resources = draw(st.permutations(RESOURCES))[: draw(st.integers(0, len(RESOURCES)))]
+    return Job(tuple((resource, draw(st.integers(1, 10_000))) for resource in resources), draw(st.integers(1, 32)))
+
+
+@st.composite
+def job_lists(draw: st.DrawFn) -> list[Job]:
+    jobs: list[Job] = []
+    for index in range(draw(st.integers(1, 6))):
+        job = draw(jobs_alone())
+        waits = draw(st.sets(st.integers(0, index - 1), max_size=2)) if index else set[int]()
+        jobs.append(Job(job.stages, job.chunks, tuple(After(other, draw(st.booleans())) for other in sorted(waits))))
+    return jobs
+
+
+@settings(max_examples=300, deadline=None)
+@given(job=jobs_alone())
+def test_one_job_takes_its_closed_form(job: Job):
+    work = Work(
+        tuple((resource, np.int64(ps)) for resource, ps in job.stages),  # pyright: ignore[reportArgumentType]
+        np.int64(job.chunks),  # pyright: ignore[reportArgumentType]
+        {},
+    )
+    engine, short = simulate([job]), alone(job)
+    assert engine.end_ps == short.end_ps == int(closed_form_ps(work))
+    assert sorted(engine.runs, key=str) == sorted(short.runs, key=str)
+
+
+@settings(max_examples=150, deadline=None)
+@given(jobs=job_lists())
+def test_no_resource_is_busy_twice(jobs: list[Job]):
+    by_resource: dict[str, list[tuple[int, int]]] = {}
+    for task in simulate_tasks(jobs):
+        assert task.end_ps - task.start_ps == jobs[task.job].tau(task.stage)
+        by_resource.setdefault(jobs[task.job].stages[task.stage][0], []).append((task.start_ps, task.end_ps))
+    for spans in by_resource.values():
+        assert all(before[1] <= after[0] for before, after in pairwise(sorted(spans)))
+    runs = simulate(jobs).runs
+    for resource, spans in by_resource.items():
+        own = [run for run in runs if run.resource == resource]
+        assert all(before.end_ps <= after.start_ps for before, after in pairwise(own))
+        assert sum(run.busy_ps for run in own) == sum(end - start for start, end in spans)
+
+
+@settings(max_examples=150, deadline=None)
+@given(jobs=job_lists())
+def test_every_edge_is_kept(jobs: list[Job]):
+    tasks = {(task.job, task.chunk, task.stage): task for task in simulate_tasks(jobs)}
+    assert len(tasks) == sum(job.chunks * len(job.stages) for job in jobs)
+    ends = simulate(jobs).ends_ps
+    for (index, chunk, stage), task in tasks.items():
+        job = jobs[index]
+        if stage:
+            assert task.start_ps >= tasks[index, chunk, stage - 1].end_ps
+        if chunk:
+            assert task.start_ps >= tasks[index, chunk - 1, stage].end_ps
+        for after in job.after if stage == 0 else ():
+            producer = jobs[after.job]
+            if not producer.stages or after.whole:
+                assert task.start_ps >= ends[after.job]
+            else:
+                needed = -(-(chunk + 1) * producer.chunks // job.chunks) - 1
+                assert task.start_ps >= tasks[after.job, needed, len(producer.stages) - 1].end_ps
+        assert task.end_ps <= ends[index]
+
+
+@settings(max_examples=50, deadline=None)
+@given(jobs=job_lists())
+def test_the_same_jobs_give_the_same_schedule(jobs: list[Job]):
+    assert simulate(jobs) == simulate(list(jobs))
+    assert simulate_tasks(jobs) == simulate_tasks(jobs)
+
+
+def test_jobs_that_share_a_port_take_turns_by_readiness():
+    jobs = [Job((("dram.read", 20), ("a.in", 2)), 2), Job((("dram.read", 20), ("b.in", 2)), 2)]
+    tasks = [(task.job, task.chunk, task.start_ps) for task in simulate_tasks(jobs) if task.stage == 0]
+    assert tasks == [(0, 0, 0), (1, 0, 10), (0, 1, 20), (1, 1, 30)]
+
+
+def test_a_consumer_follows_chunk_by_chunk_or_waits_for_all():
+    producer = Job((("a.in", 40),), 4)
+    by_chunk = simulate([producer, Job((("b.in", 40),), 4, (After(0, whole=False),))])
+    at_once = simulate([producer, Job((("b.in", 40),), 4, (After(0, whole=True),))])
+    assert (by_chunk.end_ps, at_once.end_ps) == (50, 80)
+
+
+def test_a_job_without_work_passes_on_what_it_waits_for():
+    jobs = [Job((("a.in", 40),), 4), Job((), 1, (After(0, whole=True),)), Job((("a.in", 8),), 2, (After(1, False),))]
+    assert simulate(jobs).ends_ps == (40, 40, 48)
+    assert simulate([]).end_ps == 0
