@@ -19,7 +19,7 @@ from ..runtime_sim.walk import main_function
 from .units import units_of
 
 SOLUTION = "h3.solution"
-SOLUTION_KEYS = ("bound", "gap", "objective", "predicted_energy_pj", "predicted_latency_ns", "status", "strategy")
+SOLUTION_KEYS = ("bound", "gap", "kept", "objective", "predicted_energy_pj", "predicted_latency_ns", "status", "strategy")
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,6 @@ def _check_solution(solution: Attribute | None) -> None:
     gap = solution.data["gap"]
     if isinstance(gap, FloatAttr) and gap.value.data < -1e-9:
         raise InputError(f"{SOLUTION}.gap: expected a plan that is not better than its bound, got {gap.value.data}")
-    for key in ("objective", "status", "strategy"):
+    for key in ("kept", "objective", "status", "strategy"):
         if not isinstance(solution.data[key], StringAttr):
             raise InputError(f"{SOLUTION}.{key}: expected text, got {solution.data[key]}")

@@ -1,14 +1,14 @@
-"""Products of quantised values: MatMulInteger, ConvInteger, QLinearMatMul, QLinearConv, and com.microsoft's."""
+"""Products of integers: MatMulInteger, ConvInteger, and what com.microsoft makes of them."""
 
 from collections.abc import Sequence
 from math import prod
 
 import numpy as np
-from xdsl.dialects.builtin import TensorType, f32, i16, i32
+from xdsl.dialects.builtin import f32, i16, i32
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects.constants import Array, element_type, tensor_of
-from ...dialects.onnx import attr_float, attr_int, operand
+from ...dialects.onnx import make_op, operand
 from ...dialects.values import shape_of, tensor_type
 from .constants import (
     array_of,
@@ -156,105 +156,16 @@ def product_scale(site: Site, x_scale: SSAValue, w_scale: SSAValue, factor: floa
     return computed(site, [w_scale, x_scale], tensor_of((size,), f32), work, "scale")
 
 
-def scaled_bias(site: Site, bias: SSAValue, scale: SSAValue) -> SSAValue:
-    """An i32 bias, which counts in units of the product, as floats."""
-    flat = reshaped(site, bias, [prod(shape_of(bias))])
-    size = max(prod(shape_of(bias)), prod(shape_of(scale)))
-    return computed(site, [flat, scale], tensor_of((size,), f32), lambda v: v[0].astype(np.float64) * v[1], "bias")
-
-
-def _constants(*values: SSAValue | None) -> bool:
+def constants(*values: SSAValue | None) -> bool:
     return all(value is None or is_constant(value) for value in values)
 
 
-def _one(value: SSAValue | None) -> bool:
+def one_value(value: SSAValue | None) -> bool:
     return value is None or prod(shape_of(value)) == 1
 
 
-def _quantised(site: Site, y: SSAValue, scale: SSAValue, zero: SSAValue | None) -> SSAValue:
-    operands = [y, scale] if zero is None else [y, scale, zero]
-    return site.onnx("QuantizeLinear", operands, site.op.results[0].type)
-
-
-def _float_result(site: Site) -> TensorType:
-    return tensor_of(tuple(tensor_type(site.op.results[0]).get_shape()), f32)
-
-
-def takes_qlinear_matmul(op: Operation) -> bool:
-    """Scales and zero points are constants, one number each; the weight may have one an output."""
-    _, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero = (operand(op, i) for i in range(8))
-    if w is None or len(shape_of(w)) != 2 or not _constants(x_scale, x_zero, w_scale, w_zero):
-        return False
-    ones = all(_one(value) for value in (x_scale, x_zero, y_scale, y_zero))
-    sizes = {1, shape_of(w)[-1]}
-    wide = all(value is None or prod(shape_of(value)) in sizes for value in (w_scale, w_zero))
-    return ones and wide and fixed_zero(x_zero) and zero_weight(w, w_zero)
-
-
-def lower_qlinear_matmul(site: Site) -> None:
-    x, x_scale, x_zero, w, w_scale, w_zero, y_scale = site.op.operands[:7]
-    scale = product_scale(site, x_scale, w_scale)
-    w = without_zero_point(site, w, w_zero, -1)
-    y = matmul(site, x, w, _float_result(site), scale=scale, zero_point=zero_of(x_zero))
-    site.replace(_quantised(site, y, y_scale, operand(site.op, 7)))
-
-
-def takes_qlinear_conv(op: Operation) -> bool:
-    _, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias = (operand(op, i) for i in range(9))
-    if w is None or not _constants(x_scale, x_zero, w_scale, w_zero, bias):
-        return False
-    ones = all(_one(value) for value in (x_scale, x_zero, y_scale, y_zero))
-    return ones and fixed_zero(x_zero) and zero_weight(w, w_zero)
-
-
-def lower_qlinear_conv(site: Site) -> None:
-    op = site.op
-    x, x_scale, x_zero, w, w_scale, w_zero, y_scale = op.operands[:7]
-    scale, bias = product_scale(site, x_scale, w_scale), operand(op, 8)
-    window = geometry(op, w).window()
-    w = without_zero_point(site, w, w_zero, 0)
-    bias = None if bias is None else scaled_bias(site, bias, scale)
-    y = conv(site, x, w, window, _float_result(site), bias=bias, scale=scale, zero_point=zero_of(x_zero))
-    site.replace(_quantised(site, y, y_scale, operand(op, 7)))
-
-
-def qlinear_matmul_macs(op: Operation) -> int:
+def product_macs(op: Operation) -> int:
     return prod(shape_of(op.results[0])) * shape_of(op.operands[0])[-1]
-
-
-def qlinear_conv_macs(op: Operation) -> int:
-    return prod(shape_of(op.results[0])) * prod(shape_of(op.operands[3])[1:])
-
-
-def takes_qgemm(op: Operation) -> bool:
-    _, x_scale, x_zero, w, w_scale, w_zero, bias, y_scale, y_zero = (operand(op, i) for i in range(9))
-    if w is None or not is_constant(w) or not _constants(x_scale, x_zero, w_scale, w_zero, bias):
-        return False
-    n = shape_of(op.results[0])[-1]
-    flat = bias is None or (prod(shape_of(bias)) in (1, n) and (shape_of(bias) or (1,))[-1] in (1, n))
-    ones = all(_one(value) for value in (x_scale, x_zero, y_scale, y_zero))
-    return ones and flat and fixed_zero(x_zero) and zero_weight(w, w_zero)
-
-
-def lower_qgemm(site: Site) -> None:
-    """com.microsoft.QGemm: `alpha * x_scale * w_scale * ((x - x_zero)' @ (w - w_zero)' + bias)`, quantised if asked."""
-    op = site.op
-    x, x_scale, x_zero, w, w_scale, w_zero = op.operands[:6]
-    bias, y_scale = operand(op, 6), operand(op, 7)
-    transposed = attr_int(op, "transB", 0) != 0
-    if attr_int(op, "transA", 0):
-        x = site.transpose(x, [1, 0])
-    scale = product_scale(site, x_scale, w_scale, attr_float(op, "alpha", 1.0))
-    w = without_zero_point(site, w, w_zero, 0 if transposed else 1)
-    bias = None if bias is None else scaled_bias(site, bias, scale)
-    zero = zero_of(x_zero)
-    y = matmul(site, x, w, _float_result(site), transposed=transposed, bias=bias, scale=scale, zero_point=zero)
-    site.replace(y if y_scale is None else _quantised(site, y, y_scale, operand(op, 8)))
-
-
-def qgemm_macs(op: Operation) -> int:
-    k = shape_of(op.operands[0])[-2 if attr_int(op, "transA", 0) else -1]
-    return prod(shape_of(op.results[0])) * k
 
 
 def takes_to_float(op: Operation) -> bool:
@@ -270,7 +181,7 @@ def lower_to_float(site: Site) -> None:
     op = site.op
     x, w, x_scale, w_scale = op.operands[:4]
     bias = operand(op, 6)
-    if not (fixed_zero(operand(op, 4)) and _constants(x_scale, w_scale) and _one(x_scale)):
+    if not (fixed_zero(operand(op, 4)) and constants(x_scale, w_scale) and one_value(x_scale)):
         y = integer_matmul(site, x, w, operand(op, 4), operand(op, 5))
         site.replace(_scaled_digitally(site, y, x_scale, w_scale, bias))
         return
@@ -303,8 +214,6 @@ def takes_dynamic(op: Operation) -> bool:
 
 def lower_dynamic(site: Site) -> None:
     """DynamicQuantizeLinear of x, an integer product, and the scales at run time."""
-    from ...dialects.onnx import make_op
-
     op = site.op
     x, w, w_scale = op.operands[:3]
     types = [tensor_of(shape_of(x), element_type(np.uint8)), tensor_of((), f32), tensor_of((), element_type(np.uint8))]
@@ -314,15 +223,12 @@ def lower_dynamic(site: Site) -> None:
 
 
 FAMILIES = {
-    "MatMulInteger": Family(lower_matmul_integer, qlinear_matmul_macs, takes=takes_matmul_integer),
+    "MatMulInteger": Family(lower_matmul_integer, product_macs, takes=takes_matmul_integer),
     "ConvInteger": Family(
         lower_conv_integer,
         lambda op: prod(shape_of(op.results[0])) * prod(shape_of(op.operands[1])[1:]),
         takes=takes_conv_integer,
     ),
-    "QLinearMatMul": Family(lower_qlinear_matmul, qlinear_matmul_macs, (0, 3), takes_qlinear_matmul),
-    "QLinearConv": Family(lower_qlinear_conv, qlinear_conv_macs, (0, 3), takes_qlinear_conv),
-    "com.microsoft.QGemm": Family(lower_qgemm, qgemm_macs, (0, 3), takes_qgemm),
-    "com.microsoft.MatMulIntegerToFloat": Family(lower_to_float, qlinear_matmul_macs, takes=takes_to_float),
-    "com.microsoft.DynamicQuantizeMatMul": Family(lower_dynamic, qlinear_matmul_macs, takes=takes_dynamic),
+    "com.microsoft.MatMulIntegerToFloat": Family(lower_to_float, product_macs, takes=takes_to_float),
+    "com.microsoft.DynamicQuantizeMatMul": Family(lower_dynamic, product_macs, takes=takes_dynamic),
 }

@@ -6,7 +6,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 
 from ...runtime_sim.errors import InputError, where
-from . import attention, conv, einsum, integer, matmul, nbits
+from . import attention, conv, einsum, integer, matmul, nbits, qlinear
 from .family import Family, op_key
 from .site import known_tensors, top_ops
 
@@ -16,6 +16,7 @@ TABLE: Mapping[str, Family] = {
     **einsum.FAMILIES,
     **attention.FAMILIES,
     **integer.FAMILIES,
+    **qlinear.FAMILIES,
     **nbits.FAMILIES,
 }
 
