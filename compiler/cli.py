@@ -147,7 +147,7 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
     """The model, through the pipeline."""
     from xdsl.passes import ModulePass
 
-    from .onnx_reader import read_onnx
+    from .onnx_reader.importer import absent_note, read_onnx
     from .pipeline import build, run
     from .plan_files import new_context
 
@@ -166,6 +166,9 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
     clock.lap("start")
     with spinner(f"reading {args.model}"):
         module = read_onnx(args.model, dict(args.dim))
+    note = absent_note(module)
+    if note is not None and not args.quiet:
+        print(f"h3c: note: {note}", file=sys.stderr)
     clock.lap("read")
     if dumps is not None:
         dumps.add("read", module)

@@ -59,7 +59,7 @@ class OptMain(xDSLOptMain):
             return module
 
         def read_model(file: IO[bytes]) -> ModuleOp:
-            from .onnx_reader import read_onnx
+            from .onnx_reader.importer import read_onnx
 
             file.close()
             return read_onnx(Path(self.args.input_file), dict(self.args.dim))

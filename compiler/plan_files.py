@@ -69,7 +69,7 @@ def write_store(module: ModuleOp, folder: Path, stem: str) -> Path | None:
 
 
 def write_named_store(module: ModuleOp, path: Path | None) -> Path | None:
-    """Write the values that passes made to `path`; None if there are none, an error if there are and there is no path."""
+    """Write the values that passes made to `path`; None if there are none. Values without a path are an error."""
     made = made_by_passes(module)
     if not made:
         return None

@@ -4,17 +4,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr, TensorType
 from xdsl.ir import Attribute
 
 from ..runtime_sim.chip import Chip
-from ..runtime_sim.timing import Timing
+from ..runtime_sim.timing import Timing, name_of
 from .front import table
 
 Summary = dict[str, Any]
 
 MODEL_KEYS = ("name", "operators", "matrix_operators", "macs", "weights")
-SOLVED_KEYS = ("status",)
 
 
 def attribute_dict(module: ModuleOp, name: str) -> Mapping[str, Any]:
@@ -39,7 +38,7 @@ def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str
     """What is known of a plan that has been simulated. Prediction, bound and gap are those written in the plan."""
     model, solution = attribute_dict(module, "h3.model"), attribute_dict(module, "h3.solution")
     return {
-        "model": {key: model.get(key) for key in MODEL_KEYS},
+        "model": {**{key: model.get(key) for key in MODEL_KEYS}, "unknown_shapes": unknown_shapes(module)},
         "target": chip.name,
         "strategy": solution.get("strategy"),
         "objective": solution.get("objective"),
@@ -53,7 +52,11 @@ def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str
         },
         "bound": solution.get("bound"),
         "gap": solution.get("gap"),
-        "solver": {"status": solution.get("status"), "seconds": seconds.get("solve")},
+        "solver": {
+            "status": solution.get("status"),
+            "kept": solution.get("kept"),
+            "seconds": seconds.get("place-parts"),
+        },
         "segments": timing.segments,
         "mode_switches": timing.mode_switches,
         "tiers": {
@@ -73,6 +76,17 @@ def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str
     }
 
 
+def unknown_shapes(module: ModuleOp) -> list[str]:
+    """The nodes of digital work whose results have sizes that depend on data; they are timed with 1 for each."""
+    nodes = {
+        name_of(op): None
+        for op in module.walk()
+        if any(not isinstance(r.type, TensorType) or -1 in r.type.get_shape() for r in op.results)
+        and op.name not in ("onnx.NoValue", "builtin.module")
+    }
+    return list(nodes)
+
+
 def to_json(summary: Summary) -> str:
     """The summary as it is written to a file."""
     return json.dumps(summary, indent=2, allow_nan=False) + "\n"
@@ -82,8 +96,8 @@ def for_people(summary: Summary) -> str:
     """The summary in a few lines."""
     model, predicted = summary["model"], summary["predicted"]
     lines = [
-        f"{model['name']} on {summary['target']}: {model['operators']} operators, {model['matrix_operators']} of matrix "
-        f"work, {_si(model['macs'])} MACs, {_si(model['weights'])} weights",
+        f"{model['name']} on {summary['target']}: {model['operators']} operators, {model['matrix_operators']} of them "
+        f"matrix work, {_si(model['macs'])} MACs, {_si(model['weights'])} weights",
         f"latency {_time(summary['latency_ns'])}, energy {_energy(summary['energy_pj'])} per execution (simulated); "
         f"set-up {_time(summary['setup']['latency_ns'])}, {_energy(summary['setup']['energy_pj'])}",
     ]

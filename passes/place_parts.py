@@ -42,8 +42,9 @@ class PlaceParts(ModulePass):
     ```mlir
     %q = h3.matmul %x, %w on [#h3.part<@chip::@sram, outputs 0 to 32, copies 2, segment 0>] : ...
     ```
-    The pass makes the problem (numbers only) from the module, a solver in `placement/` answers it. With `exact`, baselines
-    that are predicted close to the best plan are simulated beside it, and the plan of least simulated objective stays.
+    The pass makes the problem (numbers only) from the module, a solver in `placement/` answers it. With `exact`,
+    baselines that are predicted close to the best plan are simulated beside it, and the plan of least simulated
+    objective stays.
     """
 
     name = "place-parts"

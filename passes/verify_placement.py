@@ -19,7 +19,16 @@ from ..runtime_sim.walk import main_function
 from .units import units_of
 
 SOLUTION = "h3.solution"
-SOLUTION_KEYS = ("bound", "gap", "kept", "objective", "predicted_energy_pj", "predicted_latency_ns", "status", "strategy")
+SOLUTION_KEYS = (
+    "bound",
+    "gap",
+    "kept",
+    "objective",
+    "predicted_energy_pj",
+    "predicted_latency_ns",
+    "status",
+    "strategy",
+)
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,16 @@
 
 from pathlib import Path
 
-import numpy as np
 from onnx import AttributeProto, NodeProto
 from xdsl.dialects.builtin import ArrayAttr, FloatAttr, IntegerAttr, StringAttr, f32
 from xdsl.ir import Attribute
 
-from ...dialects.constants import Array, from_array
+from ...dialects.constants import from_array
 from ...dialects.onnx_base import si64
 from ...dialects.text import escape
 from ...runtime_sim.errors import InputError
 from ...runtime_sim.onnx_tensors import tensor_array
-from .initializers import dense_array
 from .names import title
-
-# A Constant may state its value in one of these instead of a tensor; float lists are float32, integers int64.
-CONSTANT_FORMS = ("value_int", "value_ints", "value_float", "value_floats")
 
 
 def to_property(path: Path, node: NodeProto, index: int, attribute: AttributeProto) -> Attribute:
@@ -42,21 +37,3 @@ def to_property(path: Path, node: NodeProto, index: int, attribute: AttributePro
     kinds = AttributeProto.AttributeType
     name = kinds.Name(kind) if kind in kinds.values() else f"number {kind}"
     raise InputError(f"{what} is of kind {name}, which h3c cannot hold")
-
-
-def constant_array(path: Path, node: NodeProto, index: int) -> Array:
-    """The value of a Constant node, in whichever attribute it is."""
-    what = f"{path}: {title(node, index)}"
-    for attribute in node.attribute:
-        if attribute.name == "value":
-            array = tensor_array(attribute.t, None, what)
-            assert array is not None  # only external data may be absent
-            return array
-        if attribute.name == "sparse_value":
-            return dense_array(attribute.sparse_tensor, None, what)
-        if attribute.name in CONSTANT_FORMS:
-            value = {"value_int": attribute.i, "value_float": attribute.f}.get(attribute.name)
-            values = attribute.ints if attribute.name == "value_ints" else attribute.floats
-            dtype = np.int64 if attribute.name.startswith("value_int") else np.float32
-            return np.array(list(values) if value is None else value, dtype)
-    raise InputError(f"{what}: a constant of numbers is expected in one of value, sparse_value, {CONSTANT_FORMS}")

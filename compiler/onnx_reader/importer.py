@@ -25,9 +25,9 @@ from ...dialects.onnx import OP_BY_NAME, CustomOp, NoValueOp, YieldOp
 from ...dialects.onnx_base import OnnxOp, dictionary_of
 from ...dialects.text import escape
 from ...runtime_sim.errors import InputError
-from ...runtime_sim.onnx_tensors import graph_attributes, graphs_in
+from ...runtime_sim.onnx_tensors import constant_node_array, graph_attributes, graphs_in
 from ...runtime_sim.weights import DIGEST_DIGITS, STORE, set_stores
-from .attributes import constant_array, to_property
+from .attributes import to_property
 from .dimensions import batch_names, bind
 from .initializers import array_op, initializer_op, matrix_weights, take_initializers
 from .inlining import inline
@@ -136,7 +136,9 @@ class _Importer:
         """Append the nodes of a graph to a block."""
         for index, node in enumerate(graph.node):
             if standard(node) and node.op_type == "Constant":
-                op = array_op(self.path, node.output[0], constant_array(self.path, node, index))
+                op = array_op(
+                    self.path, node.output[0], constant_node_array(node, f"{self.path}: {title(node, index)}")
+                )
             else:
                 op = self.node(node, index, block, scope, types)
             op.location = location(node, index)

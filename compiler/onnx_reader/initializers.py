@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from onnx import GraphProto, SparseTensorProto, TensorProto, numpy_helper
+from onnx import GraphProto, TensorProto, numpy_helper
 from xdsl.ir import Operation
 
 from ...dialects.constants import MAX_INLINE_ELEMENTS, Array, element_type, is_float, tensor_of
@@ -11,7 +11,7 @@ from ...dialects.h3 import WeightOp
 from ...dialects.onnx import constant
 from ...dialects.text import escape
 from ...runtime_sim.errors import InputError
-from ...runtime_sim.onnx_tensors import checked_shape, tensor_array, tensor_dtype
+from ...runtime_sim.onnx_tensors import checked_shape, dense_array, tensor_array, tensor_dtype
 from ...runtime_sim.weights import STORE
 
 _MATRIX_OPERATORS = frozenset(
@@ -23,26 +23,14 @@ _MATRIX_OPERATORS = frozenset(
 def take_initializers(path: Path, graph: GraphProto) -> dict[str, TensorProto]:
     """The initializers of a graph by name, sparse ones made dense; the graph keeps none."""
     found = {tensor.name: tensor for tensor in graph.initializer}
+    for name, tensor in found.items():
+        tensor_dtype(tensor, f"{path}: initializer {name!r}")
+        checked_shape(tensor, f"{path}: initializer {name!r}")
     for sparse in graph.sparse_initializer:
         name = sparse.values.name
         array = dense_array(sparse, path.parent, f"{path}: sparse initializer {name!r}")
         found[name] = numpy_helper.from_array(array, name)
     return found
-
-
-def dense_array(sparse: SparseTensorProto, folder: Path | None, what: str) -> Array:
-    """The values of a sparse tensor with its zeros."""
-    shape = checked_shape(TensorProto(dims=sparse.dims), what)
-    values = tensor_array(sparse.values, folder, what)
-    indices = tensor_array(sparse.indices, folder, what)
-    if values is None or indices is None:
-        raise InputError(f"{what} has its data in an external file that is not there")
-    flat = np.zeros(shape, values.dtype).reshape(-1)
-    try:
-        flat[np.ravel_multi_index(tuple(indices.T), shape) if indices.ndim == 2 else indices] = values
-    except (IndexError, ValueError) as error:
-        raise InputError(f"{what} has indices outside its shape {list(shape)}") from error
-    return flat.reshape(shape)
 
 
 def matrix_weights(graph: GraphProto) -> frozenset[str]:
@@ -57,6 +45,8 @@ def initializer_op(path: Path, tensor: TensorProto, weights: frozenset[str]) -> 
     if array is None:
         type = tensor_of(checked_shape(tensor, what), element_type(tensor_dtype(tensor, what)))
         return WeightOp(escape(tensor.name), type, absent=True)
+    if not array.size and tensor.name in weights:
+        raise InputError(f"{what} has shape {list(array.shape)}: a matrix operator needs at least one element")
     _check_finite(what, array, tensor.name in weights)
     return array_op(path, tensor.name, array)
 

@@ -32,6 +32,8 @@ def load(path: Path) -> tuple[ModelProto, bytes]:
     if not model.HasField("graph") or not model.opset_import:
         missing = "graph" if not model.HasField("graph") else "opset_import"
         raise InputError(f"{path}: no ONNX model, or one that is cut short: it has no {missing}")
+    for graph in graphs_in(model.graph):
+        _check_text(path, graph)
     imported = {"" if entry.domain in AI_ONNX else entry.domain for entry in model.opset_import}
     for domain in sorted({node.domain for graph in graphs_in(model.graph) for node in graph.node} - set(AI_ONNX)):
         if domain not in imported:  # some exporters forget to
@@ -39,6 +41,20 @@ def load(path: Path) -> tuple[ModelProto, bytes]:
     if "" not in imported:
         raise InputError(f"{path}: the model imports no version of ai.onnx")
     return model, data
+
+
+def _check_text(path: Path, graph: GraphProto) -> None:
+    """Names are UTF-8: protobuf gives bytes where they are not."""
+    values = (*graph.input, *graph.output, *graph.value_info)
+    names: list[object] = [graph.name, *(tensor.name for tensor in graph.initializer), *(each.name for each in values)]
+    names += [size.dim_param for value in values for size in value.type.tensor_type.shape.dim]
+    names += [entry.value for tensor in graph.initializer for entry in tensor.external_data]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    for name in names:
+        if not isinstance(name, str):
+            raise InputError(f"{path}: the name {name!r} is not UTF-8")
 
 
 def opset_of(model: ModelProto) -> dict[str, int]:

@@ -114,7 +114,7 @@ def _load(data: bytes) -> Sequence[Any]:
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"]).get_outputs()
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0).get_outputs()
     except Exception as error:  # onnxruntime has no common base for its errors
         if type(error).__name__ == "NotImplemented":
             raise NotImplementedError from error

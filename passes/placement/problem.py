@@ -38,7 +38,7 @@ class PartTable:
     """Prices of a part of one operator on one tier: rows are `outputs`, columns are `copies`.
 
     The `floor_` arrays price row i at one granule more than row i-1 has: the least that any part costs whose outputs lie
-    in (outputs[i-1], outputs[i]], as prices never fall when outputs grow. `shared_ps` has one leading entry per resource
+    in (outputs[i-1], outputs[i]]. `shared_ps` has one leading entry per resource
     that the parts of an operator share (chip-wide memory ports).
     """
 
@@ -51,6 +51,7 @@ class PartTable:
     energy_pj: Floats
     arrays: Ints
     shared_ps: Ints
+    floor_outputs: Ints
     floor_latency_ps: Ints
     floor_energy_pj: Floats
     floor_arrays: Ints

@@ -36,8 +36,9 @@ class PartPrices(NamedTuple):
 class Pricer(Protocol):
     """What placement asks about a product (any hashable object) and a chip.
 
-    Prices may not fall when outputs grow; energy and arrays may not fall when copies grow; time depends on copies
-    through ceil(vectors / copies) and through what does not fall when copies grow. The bound rests on this.
+    What the bound rests on: prices do not fall when outputs grow; between numbers of outputs that fill arrays, energy
+    and shared time are concave in outputs (say linear); energy, arrays and shared time do not fall when copies grow;
+    time depends on copies through ceil(vectors / copies) and through what does not fall when copies grow.
     """
 
     @property
@@ -145,7 +146,7 @@ def _table(pricer: Pricer, product: Any, kind: PartKind, total: int, grid: Ints)
     last = int(exact.latency_ps.argmin(axis=1).max()) + 1
     exact = _columns(exact, last)
     floor = exact if floors is outputs else _columns(_priced(pricer, product, kind, floors, copies[:last]), last)
-    return PartTable(kind.tier, kind.mode, kind.precision, outputs, copies[:last], *exact, *floor)
+    return PartTable(kind.tier, kind.mode, kind.precision, outputs, copies[:last], *exact, floors, *floor)
 
 
 def _columns(prices: PartPrices, last: int) -> PartPrices:
