@@ -13,12 +13,12 @@ from .universe import H3C_UNIVERSE
 
 PIPELINE: tuple[tuple[str, str], ...] = (
     ("fold-constants", "first, as lowering depends on shapes, which models compute"),
+    ("model-figures", "counts ONNX operators: after folding, before any rewrite hides some"),
     ("attach-chip", "from here on passes may ask the chip"),
     ("fold-batch-norm", "while a convolution and its normalisation are still adjacent onnx ops"),
     ("lower-matrix-ops", "matrix work becomes h3 ops, all else stays onnx"),
     ("absorb-transposes", "a transpose before a weight becomes `transposed`; needs h3.matmul"),
     ("absorb-quantisation", "before fusing, as an int32 bias times its scales is then a plain bias"),
-    ("model-figures", "counts operators after folding and before fusing hides some"),
     ("fuse-bias-activation", "last of the rewrites: any op between product and bias would block it"),
     ("verify-h3", "matrix work is h3 work only, and is consistent"),
     ("place-parts", "decides; reads numbers only"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr, TensorType
@@ -14,8 +15,10 @@ from ..dialects.tile import ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, Progra
 from ..dialects.values import buffer, placed, producer, shape_of, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
+from ..runtime_sim.cost import busy_ps, closed_form_ps
 from ..runtime_sim.errors import InputError, where
 from ..runtime_sim.walk import main_function
+from ..runtime_sim.work import work_of
 from .units import INLINE_CONSTANTS, Unit, operands_from_outside, returned_values, units_of
 from .value_places import ValuePlaces, place_values
 
@@ -169,14 +172,16 @@ class _Lowering:
             raise InputError(f"{where(op)}: expected parts from place-parts, found none")
         on_chip = op.result in self.places.on_chip
         pieces: list[SSAValue] = []
-        for position, part in enumerate(op.placed):
-            if part.segment.data < self.segment:
-                raise InputError(f"{where(op)}: segment {part.segment.data} comes after segment {self.segment}")
-            if part.segment.data > self.segment:
-                if position:
-                    self.step += 1
-                pieces = self._next_segment(top, index, part.segment.data, pieces)
-            pieces.append(self._product(op, part, on_chip))
+        for position, (segment, parts) in enumerate(groupby(op.placed, key=lambda part: part.segment.data)):
+            if segment < self.segment:
+                raise InputError(f"{where(op)}: segment {segment} comes after segment {self.segment}")
+            if segment > self.segment:
+                pieces = self._next_segment(top, index, segment, pieces)
+            self.step += position > 0
+            made = [self._product(op, part, on_chip) for part in parts]
+            pieces += [ops[-1].results[0] for ops in made]
+            for ops in sorted(made, key=self._tail_ps, reverse=True):
+                self.block.add_ops(ops)
         self.step += 1
         result = pieces[0]
         if len(pieces) > 1:
@@ -187,12 +192,23 @@ class _Lowering:
             result = join.result
         self._stands_for(op.result, result)
 
-    def _product(self, op: MatrixOp, part: PartAttr, on_chip: bool) -> SSAValue:
+    def _tail_ps(self, ops: Sequence[Operation]) -> int:
+        """What a part still takes when all it reads off chip is there.
+
+        Parts that begin together meet on the off-chip port, which serves them in the order of the plan: the longest
+        tail first is the order that ends soonest (a single machine with delivery times, Jackson's rule).
+        """
+        works = [work_of(self.chip, op).work for op in ops]
+        return int(sum(closed_form_ps(work) - busy_ps(work, "dram.read") for work in works))
+
+    def _product(self, op: MatrixOp, part: PartAttr, on_chip: bool) -> list[Operation]:
+        """The ops of one part; the last one is its product."""
+        ops: list[Operation] = []
         weight, tier = self.values[op.w], SymbolRefAttr("chip", [part.tier_name])
         streams = not self._holds(part)
         if not streams and part.is_rewritten:
             program = self._program(op, part, self.step)
-            self.block.add_op(program)
+            ops.append(program)
             weight = program.result
         elif not streams:
             weight = self.residents[op.result, part]
@@ -219,8 +235,7 @@ class _Lowering:
         )
         mvm.location = op.location
         mvm.result.name_hint = op.result.name_hint
-        self.block.add_op(mvm)
-        return mvm.result
+        return [*ops, mvm]
 
     def _digital(self, unit: Unit) -> None:
         digital = digital_op(unit, [self.values[value] for value in unit.ins], self.places, self.step)

@@ -5,6 +5,8 @@ whose range must be set from data. What follows (scales, zero points, bias, acti
 """
 
 from dataclasses import dataclass
+from itertools import groupby
+from itertools import product as pairs
 from typing import Any, Protocol
 
 import numpy as np
@@ -173,15 +175,16 @@ class BitSerial:
         found: list[Slice] = []
         starts = np.arange(0, values.shape[-2], self.array_rows)
         leading = tuple(range(values.ndim - 2))
-        for digits, place in weight_slices(values.astype(np.int64), self.weight_bits, self.cell_bits):
-            above = np.add.reduceat(np.maximum(digits, 0), starts, axis=-2)
-            below = np.add.reduceat(np.maximum(-digits, 0), starts, axis=-2)
-            risky = np.maximum(above, below).max(axis=leading) > limit
+        small = values.astype(np.int16 if self.weight_bits <= 15 else np.int64)
+        for digits, place in weight_slices(small, self.weight_bits, self.cell_bits):
+            # No input drives a column beyond the sum of its digits' magnitudes.
+            reach = np.add.reduceat(np.abs(digits), starts, axis=-2, dtype=np.int64)
+            risky = reach.max(axis=leading) > limit
             for block in np.flatnonzero(risky.any(axis=-1)):
                 rows = slice(int(starts[block]), int(starts[block]) + self.array_rows)
                 outputs = np.flatnonzero(risky[block])
                 found.append(Slice(rows, outputs, digits[..., rows, outputs].astype(np.float32), place))
-        return tuple(found)
+        return tuple(sorted(found, key=lambda piece: piece.rows.start))
 
     def multiply(self, x: Array, peak: float, w: Weights) -> tuple[Array, int]:
         y = product(x, w, peak)
@@ -190,8 +193,9 @@ class BitSerial:
         y = y.astype(np.float64)
         clipped = 0
         limit = 2**self.adc_bits - 1
-        for piece in w.clipping:
-            for driven, worth in bit_planes(x[..., piece.rows], self.input_bits):
+        for rows, pieces in groupby(w.clipping, key=lambda piece: piece.rows):
+            planes, watched = bit_planes(x[..., rows], self.input_bits), list(pieces)
+            for piece, (driven, worth) in pairs(watched, planes):
                 sums = np.matmul(driven, piece.digits)
                 excess = sums - np.clip(sums, -limit, limit)
                 if hit := int(np.count_nonzero(excess)):

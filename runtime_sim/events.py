@@ -2,8 +2,8 @@
 
 Time is in integer picoseconds. A task is (job, chunk, stage) and takes `ceil(stage / chunks)`. It can start when the
 same chunk has passed the stage before, the chunk before has passed this stage, and what its job waits for is there. A
-resource serves tasks in the order in which they become ready, then in the order in which they were created (job,
-chunk, stage): all that ends at one time is looked at before anything starts, so nothing is left to chance.
+resource that is free takes, of the tasks that are ready, the first in the order of jobs, chunks and stages: the plan's
+order is the priority. All that ends at one time is looked at before anything starts, so nothing is left to chance.
 """
 
 from collections.abc import Sequence
@@ -120,7 +120,7 @@ class _Engine:
         """Tasks of other jobs that wait for a task."""
         self.taus = [[job.tau(stage) for stage in range(len(job.stages))] for job in jobs]
         self.ends = [0] * len(jobs)
-        self.queues: dict[str, list[tuple[int, int]]] = {name: [] for job in jobs for name, _ in job.stages}
+        self.queues: dict[str, list[int]] = {name: [] for job in jobs for name, _ in job.stages}
         self.free = dict.fromkeys(self.queues, True)
         self.touched: dict[str, None] = {}
         for index, job in enumerate(jobs):
@@ -155,7 +155,7 @@ class _Engine:
             for resource in self.touched:
                 queue = self.queues[resource]
                 if queue and self.free[resource]:
-                    task = heappop(queue)[1]
+                    task = heappop(queue)
                     job, chunk, stage = self.tasks[task]
                     end = now + self.taus[job][stage]
                     self.free[resource] = False
@@ -179,7 +179,7 @@ class _Engine:
             self._complete(task, now)
             return
         resource = self.jobs[job].stages[stage][0]
-        heappush(self.queues[resource], (now, task))
+        heappush(self.queues[resource], task)
         self.touched[resource] = None
 
     def _complete(self, task: int, now: int) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..dialects.h3_attributes import Activation
 from .activations import activate
 from .arithmetic import Arithmetic, Inputs, Weights
-from .quantise import convert_outputs, full_scale
+from .quantise import convert_outputs, full_scale, plain
 from .windows import Window, columns
 
 Array = NDArray[Any]
@@ -71,7 +71,7 @@ class MatrixProduct:
 
     def hold(self, w: Array) -> None:
         """Keep `w`, (.., K, N) or (O, I / groups, kernel..), as the weights of all executions."""
-        self.static = self.arithmetic.weights(self._blocks(w))
+        self.static = self.arithmetic.weights(self._blocks(plain(w)))
 
     def run(self, x: Array, w: Array | None = None) -> Array:
         """The results (executions, *result_shape) of `x` (executions, ..).
@@ -83,10 +83,10 @@ class MatrixProduct:
         last_seen = min(len(x), CALIBRATION_EXECUTIONS) if bits is not None and converts else 0
         waiting: list[tuple[Array, Array | None, Array | None, Array]] = []
         for at in self._chunks(x, y, last_seen, w is not None):
-            weights = self.static if w is None else self.arithmetic.weights(self._dynamic(w[at], x.ndim))
+            weights = self.static if w is None else self.arithmetic.weights(self._dynamic(plain(w[at]), x.ndim))
             if weights is None:
                 raise ValueError("no weights are held, and none are given")
-            inputs = self.arithmetic.inputs(self._channels(x[at]), self.part.zero_point)
+            inputs = self.arithmetic.inputs(plain(self._channels(x[at])), self.part.zero_point)
             for piece in self._pieces(inputs, weights.values.ndim, w is not None, y[at]):
                 products, clipped = self.arithmetic.multiply(piece.codes, inputs.peak, weights)
                 self.clipped += clipped

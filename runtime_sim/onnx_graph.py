@@ -277,7 +277,7 @@ def session(model: "ModelProto | bytes", threads: int = 1) -> "InferenceSession"
     options.inter_op_num_threads = 1
     data = model if isinstance(model, bytes) else model.SerializeToString()
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime has no common base for its errors
         raise InputError(f"onnxruntime cannot run the model: {one_line(error)}") from error
 

@@ -1,8 +1,8 @@
 """Tensors of ONNX files as numpy arrays, wherever their bytes are."""
 
 import mmap
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from ..dialects.constants import Array
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
 MAX_ELEMENTS = 2**40
 """A tensor that declares this many elements or more is refused: no model has one, and its size would overflow."""
@@ -52,7 +52,15 @@ DTYPES: dict[int, np.dtype[Any]] = {
 }
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 _BITS = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}
-_STRING, _EXTERNAL = 8, 1
+_EXTERNAL = 1
+
+# A Constant may state its value in one of these instead of a tensor.
+_CONSTANT_FORMS: dict[str, tuple[Any, str]] = {
+    "value_int": (np.int64, "i"),
+    "value_ints": (np.int64, "ints"),
+    "value_float": (np.float32, "f"),
+    "value_floats": (np.float32, "floats"),
+}
 
 
 def type_name(code: int) -> str:
@@ -143,7 +151,8 @@ def _external(tensor: "TensorProto", folder: Path, expected: int, what: str) -> 
         raise InputError(f"{what}: external data has offset or length that is no number: {fields}") from error
     if offset < 0 or length != expected:
         raise InputError(
-            f"{what}: external data has offset {offset} and length {length}, expected a length of {expected} bytes"
+            f"{what}: external data in {location!r} has offset {offset} and length {length}, "
+            f"expected an offset from 0 and a length of {expected} bytes"
         )
     if not path.is_file():
         return None
@@ -189,12 +198,54 @@ def graphs_in(graph: "GraphProto") -> Iterator["GraphProto"]:
             yield from graphs_in(attribute.g)
 
 
-def named_tensors(model: "ModelProto") -> Iterator[tuple[str, "TensorProto"]]:
-    """All constant tensors of a model with their names: initializers, and values of Constant nodes."""
+def dense_array(sparse: "SparseTensorProto", folder: Path | None, what: str) -> Array:
+    """The values of a sparse tensor with its zeros."""
+    from onnx import TensorProto
+
+    shape = checked_shape(TensorProto(dims=sparse.dims), what)
+    values = tensor_array(sparse.values, folder, what)
+    indices = tensor_array(sparse.indices, folder, what)
+    if values is None or indices is None:
+        raise InputError(f"{what} has its data in an external file that is not there")
+    flat = np.zeros(shape, values.dtype).reshape(-1)
+    try:
+        flat[np.ravel_multi_index(tuple(indices.T), shape) if indices.ndim == 2 else indices] = values
+    except (IndexError, ValueError) as error:
+        raise InputError(f"{what} has indices outside its shape {list(shape)}") from error
+    return flat.reshape(shape)
+
+
+def constant_node_array(node: "NodeProto", what: str) -> Array:
+    """The value of a Constant node, in whichever attribute it is; `what` names the node in errors."""
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            array = tensor_array(attribute.t, None, what)
+            assert array is not None  # only external data may be absent
+            return array
+        if attribute.name == "sparse_value":
+            return dense_array(attribute.sparse_tensor, None, what)
+        if attribute.name in _CONSTANT_FORMS:
+            dtype, field = _CONSTANT_FORMS[attribute.name]
+            value: Any = getattr(attribute, field)
+            return np.array(value if field in ("i", "f") else list(value), dtype)
+    raise InputError(f"{what}: expected a number or a tensor of numbers as its value")
+
+
+Loader = Callable[[], "Array | None"]
+
+
+def constants_in(model: "ModelProto", path: Path) -> dict[str, Loader]:
+    """All constants of a model read from `path`, by name, as functions that load them: initializers, Constant nodes."""
+    found: dict[str, Loader] = {}
     nodes: list[NodeProto] = [node for function in model.functions for node in function.node]
     for graph in graphs_in(model.graph):
-        yield from ((tensor.name, tensor) for tensor in graph.initializer)
         nodes.extend(graph.node)
+        for tensor in graph.initializer:
+            found[tensor.name] = partial(tensor_array, tensor, path.parent, f"{path}: initializer {tensor.name!r}")
+        for sparse in graph.sparse_initializer:
+            name = sparse.values.name
+            found[name] = partial(dense_array, sparse, path.parent, f"{path}: sparse initializer {name!r}")
     for node in nodes:
         if node.op_type == "Constant" and node.output:
-            yield from ((node.output[0], attribute.t) for attribute in node.attribute if attribute.name == "value")
+            found[node.output[0]] = partial(constant_node_array, node, f"{path}: node {node.name!r}")
+    return found

@@ -33,6 +33,13 @@ class Codes:
     scale: Array
 
 
+def plain(values: Array) -> Array:
+    """Values of the types that numpy itself lacks in one that it has: bfloat16 as float32, int4 as int8."""
+    if values.dtype.kind != "V":
+        return values
+    return values.astype(np.int8 if "int" in values.dtype.name else np.float32)
+
+
 def code_range(bits: int, *, signed: bool, symmetric: bool = False) -> tuple[int, int]:
     """The least and the largest code of `bits` bits; `symmetric` leaves out the most negative one."""
     if not signed:

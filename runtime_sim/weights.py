@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,7 @@ from ..dialects.constants import Array, numpy_dtype
 from ..dialects.h3 import WeightOp
 from ..dialects.text import escape, unescape
 from .errors import InputError
-from .onnx_tensors import named_tensors, tensor_array
+from .onnx_tensors import constants_in
 
 DIGEST_DIGITS = 16
 """Hexadecimal digits of a digest: 64 bits of SHA-256, so that a collision among 10^6 tensors has odds of 3e-8."""
@@ -145,12 +146,18 @@ class WeightStore:
     def by_digest(self, digest: str, key: str, type: TensorType) -> Array:
         """The values with this digest; `key` is their name in files and in errors."""
         found = self._values.get(digest)
+        problems: list[InputError] = []
         for (path, _), read in () if found is not None else self._files.items():
-            found = read(key, digest, type)
+            try:
+                found = read(key, digest, type)
+            except InputError as error:  # another file may have it
+                problems.append(error)
             if found is not None:
                 self._is_in(digest, path)
                 self._values[digest] = found
                 break
+        if found is None and problems:
+            raise problems[0]
         if found is None:
             files = ", ".join(str(path) for path, _ in self._files) or "no file is listed in h3.stores"
             raise InputError(f"weight {key!r} with digest {digest} was not found ({files})")
@@ -205,21 +212,22 @@ def _lazy(path: Path, digest: str | None, open_file: Callable[[Path], Reader]) -
 
 def _onnx_reader(path: Path) -> Reader:
     import onnx
+    from google.protobuf.message import DecodeError
 
-    model = onnx.load(path, load_external_data=False)
-    tensors = dict(named_tensors(model))
+    try:
+        constants = constants_in(onnx.load(path, load_external_data=False), path)
+    except DecodeError as error:
+        raise InputError(f"{path}: no ONNX model") from error
     by_digest: dict[str, Array] = {}
 
-    def values(name: str) -> Array | None:
-        return tensor_array(tensors[name], path.parent, f"{path}: initializer {name!r}")
-
     def read(key: str, digest: str, type: TensorType) -> Array | None:
-        array = values(key) if key in tensors else None
+        array = constants[key]() if key in constants else None
         if array is not None and digest_of(array) == digest:
             return array
         if not by_digest:  # a constant of an inlined function has another name in the file
-            arrays = [array for array in map(values, tensors) if array is not None]
-            by_digest.update((digest_of(array), array) for array in arrays)
+            for load in constants.values():
+                with suppress(InputError):  # it is not this constant's turn to be wrong
+                    by_digest.update((digest_of(each), each) for each in (load(),) if each is not None)
         return by_digest.get(digest)
 
     return read

@@ -86,10 +86,10 @@ def test_the_same_jobs_give_the_same_schedule(jobs: list[Job]):
     assert simulate_tasks(jobs) == simulate_tasks(jobs)
 
 
-def test_jobs_that_share_a_port_take_turns_by_readiness():
+def test_a_port_that_jobs_share_serves_the_first_of_them_first():
     jobs = [Job((("dram.read", 20), ("a.in", 2)), 2), Job((("dram.read", 20), ("b.in", 2)), 2)]
     tasks = [(task.job, task.chunk, task.start_ps) for task in simulate_tasks(jobs) if task.stage == 0]
-    assert tasks == [(0, 0, 0), (1, 0, 10), (0, 1, 20), (1, 1, 30)]
+    assert tasks == [(0, 0, 0), (0, 1, 10), (1, 0, 20), (1, 1, 30)]
 
 
 def test_a_consumer_follows_chunk_by_chunk_or_waits_for_all():

@@ -6,6 +6,7 @@ from pathlib import Path
 from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto
 
 from ...runtime_sim.errors import InputError
+from ...runtime_sim.onnx_tensors import DTYPES, type_name
 
 
 def dimension_name(value: ValueInfoProto, index: int, dimension: TensorShapeProto.Dimension) -> str | None:
@@ -69,6 +70,9 @@ def _check_input(path: Path, value: ValueInfoProto) -> None:
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         raise InputError(f"{path}: input {value.name!r} has no shape; h3c needs its rank")
+    if tensor.elem_type not in DTYPES:
+        element = type_name(tensor.elem_type)
+        raise InputError(f"{path}: input {value.name!r} has elements of type {element}, expected numbers")
     for index, dimension in enumerate(tensor.shape.dim):
         if dimension.HasField("dim_value") and dimension.dim_value < 1:
             size = dimension.dim_value

@@ -22,7 +22,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from ...dialects.h3 import WeightOp
 from ...dialects.onnx import OP_BY_NAME, CustomOp, NoValueOp, YieldOp
-from ...dialects.onnx_base import OnnxOp, dictionary_of
+from ...dialects.onnx_base import dictionary_of
 from ...dialects.text import escape
 from ...runtime_sim.errors import InputError
 from ...runtime_sim.onnx_tensors import constant_node_array, graph_attributes, graphs_in
@@ -171,18 +171,10 @@ class _Importer:
             regions = [self.body(body, scope, types.inside[index, name]) for name, body in bodies.items()]
             return CustomOp.create(operands=operands, result_types=results, properties=custom, regions=regions)
         op_class = OP_BY_NAME[node.op_type]
-        self.check_attributes(node, index, op_class, [*properties, *bodies])
+        if missing := [name for name in op_class.GRAPHS if name not in bodies]:
+            raise InputError(f"{self.path}: {title(node, index)}: attribute {missing[0]!r} is missing")
         regions = [self.body(bodies[name], scope, types.inside[index, name]) for name in op_class.GRAPHS]
         return op_class.create(operands=operands, result_types=results, properties=properties, regions=regions)
-
-    def check_attributes(self, node: NodeProto, index: int, op_class: type[OnnxOp], names: Iterable[str]) -> None:
-        """The operator has these attributes, and the node all of its graphs."""
-        known = {*op_class.get_irdl_definition().properties, *op_class.GRAPHS}
-        what = f"{self.path}: {title(node, index)}"
-        if unknown := [name for name in names if name not in known]:
-            raise InputError(f"{what}: {node.op_type} has no attribute {unknown[0]!r}")
-        if missing := [name for name in op_class.GRAPHS if name not in names]:
-            raise InputError(f"{what}: attribute {missing[0]!r} is missing")
 
     def result_type(self, node: NodeProto, index: int, name: str, types: Types) -> Attribute:
         if not name:

@@ -32,13 +32,10 @@ def inline(path: Path, model: ModelProto) -> ModelProto:
     if not model.functions:
         return model
     _check_opsets(path, model)
-    inlined = inliner.inline_local_functions(model)
-    names = {function.name for function in model.functions}
-    for graph in graphs_in(inlined.graph):
-        for index, node in enumerate(graph.node):
-            if any((f.domain, f.name) == (node.domain, node.op_type) for f in model.functions):
-                raise InputError(f"{path}: {title(node, index)}: functions call each other in a circle ({names})")
-    return inlined
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:  # the inliner has no common base for its errors
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def _check_opsets(path: Path, model: ModelProto) -> None:

@@ -32,8 +32,7 @@ def load(path: Path) -> tuple[ModelProto, bytes]:
     if not model.HasField("graph") or not model.opset_import:
         missing = "graph" if not model.HasField("graph") else "opset_import"
         raise InputError(f"{path}: no ONNX model, or one that is cut short: it has no {missing}")
-    for graph in graphs_in(model.graph):
-        _check_text(path, graph)
+    _check_text(path, model)
     imported = {"" if entry.domain in AI_ONNX else entry.domain for entry in model.opset_import}
     for domain in sorted({node.domain for graph in graphs_in(model.graph) for node in graph.node} - set(AI_ONNX)):
         if domain not in imported:  # some exporters forget to
@@ -43,13 +42,20 @@ def load(path: Path) -> tuple[ModelProto, bytes]:
     return model, data
 
 
-def _check_text(path: Path, graph: GraphProto) -> None:
+def _check_text(path: Path, model: ModelProto) -> None:
     """Names are UTF-8: protobuf gives bytes where they are not."""
-    values = (*graph.input, *graph.output, *graph.value_info)
-    names: list[object] = [graph.name, *(tensor.name for tensor in graph.initializer), *(each.name for each in values)]
-    names += [size.dim_param for value in values for size in value.type.tensor_type.shape.dim]
-    names += [entry.value for tensor in graph.initializer for entry in tensor.external_data]
-    for node in graph.node:
+    names: list[object] = [entry.domain for entry in model.opset_import]
+    nodes = [node for function in model.functions for node in function.node]
+    for function in model.functions:
+        names += [function.name, function.domain, *function.input, *function.output, *function.attribute]
+        names += [entry.domain for entry in function.opset_import]
+    for graph in graphs_in(model.graph):
+        values = (*graph.input, *graph.output, *graph.value_info)
+        names += [graph.name, *(tensor.name for tensor in graph.initializer), *(value.name for value in values)]
+        names += [size.dim_param for value in values for size in value.type.tensor_type.shape.dim]
+        names += [entry.value for tensor in graph.initializer for entry in tensor.external_data]
+        nodes.extend(graph.node)
+    for node in nodes:
         names += [node.name, node.op_type, node.domain, *node.input, *node.output]
         names += [attribute.name for attribute in node.attribute]
     for name in names:
@@ -112,8 +118,14 @@ def _define(what: str, own: dict[str, str], names: Iterable[str], where: str) ->
 
 def _check_node(path: Path, node: NodeProto, index: int, opset: dict[str, int]) -> None:
     """The operator exists in the version of the operator set that the model uses."""
-    if standard(node) and (problem := _unknown(node.op_type, opset[""])):
+    if not standard(node):
+        return
+    if problem := _unknown(node.op_type, opset[""]):
         raise InputError(f"{path}: {title(node, index)}: {problem}")
+    known = _attributes(node.op_type, opset[""])
+    for attribute in node.attribute:
+        if attribute.name not in known:
+            raise InputError(f"{path}: {title(node, index)}: it has no attribute {attribute.name!r}")
 
 
 @cache
@@ -127,6 +139,11 @@ def _unknown(op_type: str, version: int) -> str | None:
         since = onnx.defs.get_schema(op_type).since_version
         return f"{op_type} came with opset {since}, the model uses opset {version}"
     return f"{op_type} was removed by opset {schema.since_version}" if schema.deprecated else None
+
+
+@cache
+def _attributes(op_type: str, version: int) -> frozenset[str]:
+    return frozenset(onnx.defs.get_schema(op_type, version).attributes)
 
 
 def _undefined(path: Path, graph: GraphProto, index: int, name: str) -> str:

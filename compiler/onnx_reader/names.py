@@ -19,8 +19,8 @@ def node_name(node: NodeProto, index: int) -> str:
 
 def title(node: NodeProto, index: int) -> str:
     """A node in an error message."""
-    domain = f"{node.domain}." if node.domain else ""
-    return f"node {node_name(node, index)!r} ({domain}{node.op_type})"
+    operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    return f"node {node_name(node, index)!r} ({escape(operator)})"
 
 
 def location(node: NodeProto, index: int) -> LocationAttr:

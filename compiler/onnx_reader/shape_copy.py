@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from math import prod
+from pathlib import Path
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, numpy_helper, shape_inference
 
 from ...dialects.constants import MAX_INLINE_ELEMENTS
 from ...runtime_sim.onnx_graph import as_float32, runtime_operators
-from ...runtime_sim.onnx_tensors import graphs_in
+from ...runtime_sim.onnx_tensors import graphs_in, tensor_array
 from .load import opset_of, standard
 
 _MAX_FOLDED = 2**16
@@ -25,8 +26,8 @@ class ShapeCopy:
     Both come back as inputs: nothing is copied, absent values do no harm. `kept` are the indices of the other nodes.
     """
 
-    def __init__(self, source: ModelProto, initializers: Mapping[str, TensorProto]):
-        self.source = source
+    def __init__(self, path: Path, source: ModelProto, initializers: Mapping[str, TensorProto]):
+        self.path, self.source = path, source
         self.model = ModelProto(ir_version=max(4, min(source.ir_version, _MAX_IR_VERSION)))
         self.graph = self.model.graph
         self.graph.name = source.graph.name or "graph"
@@ -58,7 +59,9 @@ class ShapeCopy:
     def _cut(self, node: NodeProto) -> bool:
         """Make inputs of a node's outputs, if onnxruntime has no such operator or would make a large constant."""
         if node.op_type == "ConstantOfShape" and standard(node) and node.input[0] in self.constants:
-            shape = [int(size) for size in numpy_helper.to_array(self.constants[node.input[0]]).ravel()]
+            sizes = tensor_array(self.constants[node.input[0]], None, f"{self.path}: initializer {node.input[0]!r}")
+            assert sizes is not None  # only external data may be absent
+            shape = [int(size) for size in sizes.ravel()]
             if prod(shape) <= MAX_INLINE_ELEMENTS or min(shape) < 0:
                 return False
             value = next((attribute.t for attribute in node.attribute if attribute.name == "value"), None)
@@ -102,14 +105,14 @@ class ShapeCopy:
                 model.graph.node.add(op_type="Shape", input=[name], output=[rank_name(name)])
             model.graph.output.add(name=rank_name(name) if ranks else name)
         for graph in graphs_in(model.graph):
-            _without_bfloat16(graph)
+            _without_bfloat16(self.path, graph)
         return model.SerializeToString()
 
     def has_bfloat16(self) -> bool:
         """Whether any value or attribute of the model is bfloat16."""
         model = ModelProto()
         model.CopyFrom(self.model)
-        return any(_without_bfloat16(graph) for graph in graphs_in(model.graph))
+        return any(_without_bfloat16(self.path, graph) for graph in graphs_in(model.graph))
 
 
 def rank_name(name: str) -> str:
@@ -117,7 +120,7 @@ def rank_name(name: str) -> str:
     return f"{name}__h3c_rank"
 
 
-def _without_bfloat16(graph: GraphProto) -> bool:
+def _without_bfloat16(path: Path, graph: GraphProto) -> bool:
     """Make float32 of bfloat16 in a graph (not in its bodies), in place; whether there was any."""
     found = False
     types: list[TypeProto] = [value.type for value in (*graph.input, *graph.output, *graph.value_info)]
@@ -134,5 +137,7 @@ def _without_bfloat16(graph: GraphProto) -> bool:
     for tensor in tensors:
         if tensor.data_type == _BFLOAT16:
             found = True
-            tensor.CopyFrom(numpy_helper.from_array(as_float32(numpy_helper.to_array(tensor)), tensor.name))
+            array = tensor_array(tensor, None, f"{path}: constant {tensor.name!r}")
+            assert array is not None  # only external data may be absent
+            tensor.CopyFrom(numpy_helper.from_array(as_float32(array), tensor.name))
     return found

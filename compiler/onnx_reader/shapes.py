@@ -36,7 +36,7 @@ def infer_types(path: Path, model: ModelProto, initializers: Mapping[str, Tensor
 
     A dimension or a rank that depends on data, or on an operator without a known definition, stays open.
     """
-    copy = ShapeCopy(model, initializers)
+    copy = ShapeCopy(path, model, initializers)
     found = _by_runtime(path, copy)
     if open_names := [name for name, type in found.items() if _is_open(type)]:
         copy.trust(open_names)
@@ -89,23 +89,24 @@ def _type(element: int, shape: Sequence[object] | None) -> TypeProto:
 def _by_runtime(path: Path, copy: ShapeCopy) -> dict[str, TypeProto]:
     """The types that onnxruntime finds, outside of bodies; those of onnx.shape_inference if it lacks a kernel."""
     inputs = {value.name: value.type for value in copy.graph.input}
+    if not copy.names():  # onnxruntime refuses a graph without nodes
+        return inputs
     try:
-        outputs = _load(copy.asking(copy.names()))
+        outputs = _asked(path, copy.asking(copy.names()))
+        elements = {output.name: _element(path, copy, output.name, output.type) for output in outputs}
         scalars = [output.name for output in outputs if not output.shape]
         # onnxruntime shows a scalar and a value of unknown rank alike
-        ranks = {each.name: each.shape for each in _load(copy.asking(scalars, ranks=True))} if scalars else {}
+        ranks = {each.name: each.shape for each in _asked(path, copy.asking(scalars, ranks=True))} if scalars else {}
     except NotImplementedError:
         return inputs | _declared(_by_onnx(copy, inputs))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
     found = dict(inputs)
     for output in outputs:
         shape = output.shape if ranks.get(rank_name(output.name), [0]) == [0] else None
-        found[output.name] = _type(_element(path, copy, output.name, output.type), shape)
+        found[output.name] = _type(elements[output.name], shape)
     return found
 
 
-def _load(data: bytes) -> Sequence[Any]:
+def _asked(path: Path, data: bytes) -> Sequence[Any]:
     """The outputs of a model as onnxruntime describes them; NotImplementedError if it lacks a kernel."""
     import onnxruntime as ort
 
@@ -118,7 +119,7 @@ def _load(data: bytes) -> Sequence[Any]:
     except Exception as error:  # onnxruntime has no common base for its errors
         if type(error).__name__ == "NotImplemented":
             raise NotImplementedError from error
-        raise InputError(one_line(error)) from error
+        raise InputError(f"{path}: {one_line(error)}") from error
 
 
 def _element(path: Path, copy: ShapeCopy, name: str, type: str) -> int:
