@@ -41,9 +41,10 @@ class AbsorbQuantisation(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         version = opset(op)
+        views: dict[SSAValue, SSAValue] = {}
         for product in top_ops(op):
             if isinstance(product, MatmulOp | ConvOp):
-                _absorb(Site(product, version), product)
+                _absorb(Site(product, version), product, views)
         erase_dead(op)
         # What is left of dequantised weights meets inputs of floats.
         fold_ops(op, [found for found in top_ops(op) if _weight_alone(found)])
@@ -65,7 +66,7 @@ def _dequantised(value: SSAValue) -> _Dequantised | None:
     """Where `value` comes from, if that is a DequantizeLinear with one scale, through views."""
     views: list[Operation] = []
     op = producer(value)
-    while op is not None and op.name in _VIEWS and len(list(op.results[0].uses)) == 1:
+    while op is not None and op.name in _VIEWS and _only_for_products(op.results[0]):
         views.append(op)
         op = producer(op.operands[0])
     if op is None or op.name != "onnx.DequantizeLinear" or attr_int(op, "block_size", 0):
@@ -76,7 +77,14 @@ def _dequantised(value: SSAValue) -> _Dequantised | None:
     return _Dequantised(codes, scale, operand(op, 2), tuple(views))
 
 
-def _absorb(site: Site, product: MatmulOp | ConvOp) -> None:
+def _only_for_products(value: SSAValue) -> bool:
+    """Whether nothing but products and other views reads `value`, so that nobody wants it in floats."""
+    users = [use.operation for use in value.uses]
+    return len(users) == 1 or all(isinstance(user, MatmulOp | ConvOp) for user in users)
+
+
+def _absorb(site: Site, product: MatmulOp | ConvOp, views: dict[SSAValue, SSAValue]) -> None:
+    """`views`: the codes behind a view that another product read before."""
     x, w = _dequantised(product.x), _dequantised(product.w)
     if x is None or w is None or w.views or prod(shape_of(x.scale)) != 1:
         return
@@ -93,7 +101,7 @@ def _absorb(site: Site, product: MatmulOp | ConvOp) -> None:
     y = remade(
         site,
         product,
-        _through_views(site, x),
+        _through_views(site, x, views),
         codes,
         bias=product.bias,
         scale=scale,
@@ -121,14 +129,18 @@ def _along_outputs(product: MatmulOp | ConvOp, w: _Dequantised, axis: int) -> bo
     return given == axis and sizes <= {1, product.outputs} and is_constant(w.codes)
 
 
-def _through_views(site: Site, x: _Dequantised) -> SSAValue:
+def _through_views(site: Site, x: _Dequantised, known: dict[SSAValue, SSAValue]) -> SSAValue:
     """The codes of x, reshaped as x was."""
     value = x.codes
     for view in reversed(x.views):
+        if view.results[0] in known:
+            value = known[view.results[0]]
+            continue
         type = tensor_of(shape_of(view.results[0]), tensor_type(value).element_type)
         op = make_op(view.name.removeprefix("onnx."), [value, *view.operands[1:]], [type], dict(view.properties))
         value = site.add(op).results[0]
         value.name_hint = view.results[0].name_hint
+        known[view.results[0]] = value
     return value
 
 

@@ -86,6 +86,8 @@ def _simplified(site: Site) -> bool:
     if result is None or not isinstance(type, TensorType):
         return False
     match op.name:
+        case "onnx.Identity" | "onnx.Dropout" if op.operands[0].type != type:
+            return False  # one of the two types says more than the other
         case "onnx.Identity":
             site.replace(op.operands[0])
         case "onnx.Dropout" if _is_inference(op):
@@ -187,22 +189,26 @@ def _swapped_into_product(op: Operation) -> bool:
 def _replace(module: ModuleOp, marked: dict[Operation, None]) -> bool:
     """Put constants in the place of the marked ops; returns whether there were any."""
     missing = _without_values(marked)
-    frontier = [value for op in marked for value in op.results if _used_outside(value, marked)]
-    wanted = [value for value in frontier if value.owner not in missing]
-    arrays = _evaluate(module, [op for op in marked if op not in missing], wanted)
+    arrays, failed = _evaluate(module, [op for op in marked if op not in missing], marked)
     done = False
-    for value in frontier:
-        site = Site(_owner(value), 0)
+    for value in _frontier([op for op in marked if op not in failed]):
+        site, type = Site(_owner(value), 0), value.type
         if value in arrays:
             made = make_constant(site, arrays[value], _key(value))
-        elif value.owner in missing and isinstance(value.type, TensorType):
-            made = make_missing(site, value.type, _key(value))
         else:
-            continue
+            assert isinstance(type, TensorType)
+            made = make_missing(site, type, _key(value))
         made.name_hint = value.name_hint
         value.replace_all_uses_with(made)
         done = True
     return done
+
+
+def _frontier(ops: Sequence[Operation]) -> list[SSAValue]:
+    """The results of these ops that others use."""
+    inside = set(ops)
+    results = (value for op in ops for value in op.results if isinstance(value.type, TensorType))
+    return [value for value in results if any(use.operation not in inside for use in value.uses)]
 
 
 def _owner(value: SSAValue) -> Operation:
@@ -219,30 +225,36 @@ def _without_values(marked: dict[Operation, None]) -> set[Operation]:
     return missing
 
 
-def _used_outside(value: SSAValue, marked: dict[Operation, None]) -> bool:
-    return isinstance(value.type, TensorType) and any(use.operation not in marked for use in value.uses)
+def _evaluate(
+    module: ModuleOp, ops: Sequence[Operation], marked: dict[Operation, None]
+) -> tuple[dict[SSAValue, Array], set[Operation]]:
+    """Values of what others than the marked ops want of `ops`, and the ops that onnxruntime can't run.
 
-
-def _evaluate(module: ModuleOp, ops: Sequence[Operation], wanted: Sequence[SSAValue]) -> dict[SSAValue, Array]:
-    """The values of `wanted`, by one run of onnxruntime; without those that it can't compute."""
+    One run computes all; if that fails, each op runs alone.
+    """
     from ..runtime_sim.onnx_graph import Program
     from ..runtime_sim.weights import STORE
 
+    wanted = [value for value in _frontier(list(marked)) if value.owner in set(ops)]
     if not wanted:
-        return {}
+        return {}, set()
     versions = opsets(module)
     try:
-        return dict(zip(wanted, Program(ops, [], wanted, STORE, versions)([]), strict=True))
-    except InputError:  # one op has no kernel, or is wrong: run each alone
+        return dict(zip(wanted, Program(ops, [], wanted, STORE, versions)([]), strict=True)), set()
+    except InputError:  # one op has no kernel, or is wrong
         values: dict[SSAValue, Array] = {}
+        failed: set[Operation] = set()
     for op in ops:
-        given = [value for value in dict.fromkeys(op.operands) if value.owner in ops]
+        given = [value for value in dict.fromkeys(op.operands) if value.owner in marked]
         results = [value for value in op.results if isinstance(value.type, TensorType)]
-        if any(value not in values for value in given):
-            continue
         try:
+            if any(value not in values for value in given):
+                raise InputError("an op before it failed")
             made = Program([op], given, results, STORE, versions)([values[value] for value in given])
         except InputError:
-            continue
-        values.update(zip(results, made, strict=True))
-    return {value: values[value] for value in wanted if value in values}
+            failed.add(op)
+        else:
+            values.update(zip(results, made, strict=True))
+    # What needs a missing weight and one of these is left too.
+    failed.update(op for op in marked if op not in ops and any(value.owner in failed for value in op.operands))
+    return values, failed

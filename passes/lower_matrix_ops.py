@@ -28,6 +28,7 @@ class LowerMatrixOps(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         from .fold_constants import fold
         from .lowering.attention import AttentionExpander
+        from .lowering.neutral import drop_neutral
         from .lowering.table import matrix_ops
 
         version, expander = opset(op), AttentionExpander()
@@ -36,6 +37,7 @@ class LowerMatrixOps(ModulePass):
             expander.expand(Site(attention, version))
         if attentions:
             fold(op)
+            drop_neutral(op)
         for found, family in matrix_ops(op):
             family.lower(Site(found, version))
         erase_dead(op)

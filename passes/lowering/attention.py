@@ -61,9 +61,10 @@ def _definition(model: "ModelProto", op: Operation) -> Definition:
     from onnx import ValueInfoProto, inliner
 
     name = model.graph.node[0].op_type
+    model.graph.value_info.add(name="").type.tensor_type.elem_type = 1  # the inliner asks for the type of absent inputs
     inlined = inliner.inline_selected_functions(model, [("", name)], inline_schema_functions=True)
     names = [output for node in inlined.graph.node for output in node.output if output]
-    del inlined.graph.output[:]
+    del inlined.graph.value_info[:], inlined.graph.output[:]
     inlined.graph.output.extend(ValueInfoProto(name=name) for name in names)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -104,7 +105,9 @@ def _add_node(site: Site, node: "NodeProto", values: dict[str, SSAValue], types:
     attributes = {attribute.name: _plain(helper.get_attribute_value(attribute)) for attribute in node.attribute}
     outputs = [types[output] if output else NoneType() for output in node.output]
     op = site.add(make_op(node.op_type, inputs, outputs, attributes))
-    values.update(zip(node.output, op.results, strict=True))
+    for output, result in zip(node.output, op.results, strict=True):
+        result.name_hint = output.split("__")[0] or None
+        values[output] = result
 
 
 def _unchanged(value: SSAValue, type: TensorType) -> SSAValue | None:

@@ -84,6 +84,7 @@ def conv(
 
 
 def lower_conv(site: Site) -> None:
+    """Conv: an h3.conv."""
     site.replace(_plain_conv(site))
 
 
@@ -102,6 +103,7 @@ def lower_fused_conv(site: Site) -> None:
 
 
 def conv_macs(op: Operation) -> int:
+    """One for each output value and each weight that it sees."""
     return prod(shape_of(op.results[0])) * prod(shape_of(op.operands[1])[1:])
 
 
@@ -176,6 +178,7 @@ def _static_float(op: Operation) -> bool:
 
 
 def conv_transpose_macs(op: Operation) -> int:
+    """One for each input value and each weight that it meets: zeros in between do not count."""
     return prod(shape_of(op.operands[0])) * prod(shape_of(op.operands[1])[1:])
 
 

@@ -70,6 +70,7 @@ def _grouped(op: Operation, a: str, b: str, y: str) -> Contraction | None:
 
 
 def lower_einsum(site: Site) -> None:
+    """Both operands as (batches of) matrices, their product, and its dimensions in the order asked for."""
     op = site.op
     left, right = op.operands
     how = contraction(op)
@@ -104,6 +105,7 @@ def _arranged(site: Site, value: SSAValue, letters: str, order: str, shape: Sequ
 
 
 def takes_einsum(op: Operation) -> bool:
+    """Two operands of floats, and an equation that is a product of matrices."""
     return float_operands(op) and contraction(op) is not None
 
 

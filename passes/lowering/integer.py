@@ -57,6 +57,7 @@ def fixed_zero(zero: SSAValue | None) -> bool:
 
 
 def zero_of(zero: SSAValue | None) -> int:
+    """The zero point of x; 0 where there is none."""
     number = scalar_of(zero)
     return 0 if number is None else int(number)
 
@@ -101,11 +102,13 @@ def _known(zero: SSAValue) -> bool:
 
 
 def lower_matmul_integer(site: Site) -> None:
+    """MatMulInteger: a product of integers, in i32."""
     x, w = site.op.operands[:2]
     site.replace(integer_matmul(site, x, w, operand(site.op, 2), operand(site.op, 3)))
 
 
 def takes_conv_integer(op: Operation) -> bool:
+    """As for MatMulInteger."""
     w = op.operands[1]
     x_zero = operand(op, 2)
     return zero_weight(w, operand(op, 3)) and (fixed_zero(x_zero) or is_constant(w))
@@ -157,14 +160,17 @@ def product_scale(site: Site, x_scale: SSAValue, w_scale: SSAValue, factor: floa
 
 
 def constants(*values: SSAValue | None) -> bool:
+    """Whether all that are given are constants."""
     return all(value is None or is_constant(value) for value in values)
 
 
 def one_value(value: SSAValue | None) -> bool:
+    """Whether a scale or zero point is one number for the whole tensor."""
     return value is None or prod(shape_of(value)) == 1
 
 
 def product_macs(op: Operation) -> int:
+    """One for each output value and each of x's columns."""
     return prod(shape_of(op.results[0])) * shape_of(op.operands[0])[-1]
 
 

@@ -46,6 +46,7 @@ def weight_is_left(a: SSAValue, b: SSAValue) -> bool:
 
 
 def lower_matmul(site: Site) -> None:
+    """MatMul: an h3.matmul."""
     a, b = site.op.operands[:2]
     site.replace(product(site, a, b, tensor_type(site.op.results[0])))
 
@@ -84,6 +85,7 @@ def per_output(value: SSAValue, outputs: int, axis_from_end: int = 1) -> bool:
 
 
 def lower_gemm(site: Site) -> None:
+    """Gemm: an h3.matmul, its bias if C is one, and digital ops for what else there is."""
     site.replace(gemm(site))
 
 
@@ -169,14 +171,17 @@ def activated(site: Site, value: SSAValue) -> SSAValue:
 
 
 def plain_activation(op: Operation) -> bool:
+    """Floats, and an activation without parameters."""
     return float_operands(op) and attr_str(op, "activation") in FUSED_ACTIVATIONS
 
 
 def matmul_macs(op: Operation) -> int:
+    """One for each output value and each of a's columns."""
     return prod(shape_of(op.results[0])) * shape_of(op.operands[0])[-1]
 
 
 def gemm_macs(op: Operation) -> int:
+    """As for MatMul, transA considered."""
     k = shape_of(op.operands[0])[-2 if attr_int(op, "transA", 0) else -1]
     return prod(shape_of(op.results[0])) * k
 

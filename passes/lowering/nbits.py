@@ -46,6 +46,7 @@ def dequantised(op: Operation) -> Array | None:
 
 
 def lower_nbits(site: Site) -> None:
+    """A product with the unpacked weight, N x K."""
     op = site.op
     n, k = attr_int(op, "N", 0), attr_int(op, "K", 0)
     type = tensor_type(op.results[0])
@@ -71,6 +72,7 @@ def takes_nbits(op: Operation) -> bool:
 
 
 def nbits_macs(op: Operation) -> int:
+    """One for each output value and each of the K inputs."""
     return prod(shape_of(op.results[0])) * attr_int(op, "K", 0)
 
 

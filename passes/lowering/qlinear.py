@@ -65,6 +65,7 @@ def takes_qlinear_matmul(op: Operation) -> bool:
 
 
 def lower_qlinear_matmul(site: Site) -> None:
+    """A product of integers in units of steps, and rounding."""
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale = site.op.operands[:7]
     scale = _step_scale(site, x_scale, w_scale, y_scale)
     w = without_zero_point(site, w, w_zero, -1)
@@ -73,6 +74,7 @@ def lower_qlinear_matmul(site: Site) -> None:
 
 
 def takes_qlinear_conv(op: Operation) -> bool:
+    """Constants for all but x; one scale and zero point for x and for y."""
     _, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias = (operand(op, i) for i in range(9))
     if w is None or not constants(x_scale, x_zero, w_scale, w_zero, y_scale, bias):
         return False
@@ -81,6 +83,7 @@ def takes_qlinear_conv(op: Operation) -> bool:
 
 
 def lower_qlinear_conv(site: Site) -> None:
+    """As QLinearMatMul; the i32 bias counts in units of the product."""
     op = site.op
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale = op.operands[:7]
     scale, bias = _step_scale(site, x_scale, w_scale, y_scale), operand(op, 8)
@@ -92,10 +95,12 @@ def lower_qlinear_conv(site: Site) -> None:
 
 
 def qlinear_conv_macs(op: Operation) -> int:
+    """As for Conv; the weight is operand 3."""
     return prod(shape_of(op.results[0])) * prod(shape_of(op.operands[3])[1:])
 
 
 def takes_qgemm(op: Operation) -> bool:
+    """Constants for all but x, and a bias that has one value an output."""
     _, x_scale, x_zero, w, w_scale, w_zero, bias, y_scale, y_zero = (operand(op, i) for i in range(9))
     if w is None or not is_constant(w) or not constants(x_scale, x_zero, w_scale, w_zero, y_scale, bias):
         return False
@@ -122,6 +127,7 @@ def lower_qgemm(site: Site) -> None:
 
 
 def qgemm_macs(op: Operation) -> int:
+    """As for Gemm."""
     k = shape_of(op.operands[0])[-2 if attr_int(op, "transA", 0) else -1]
     return prod(shape_of(op.results[0])) * k
 

@@ -36,9 +36,13 @@ import numpy as np
 from .problem import RESIDENT, STREAMED, Family, Floats, Ints, PartTable
 from .tables import first_copies
 
-CELLS = 96
-SPLIT = 8
-LEVELS = 4
+LEVELS = ((32, 24), (8, 64), (8, 512))
+"""For each level into how many cells each cell is cut, and the most rows of a table that are looked at."""
+MOST_CELLS = 192
+"""More cells than these are not cut."""
+THETAS = (0.25, 0.5, 0.75, 1.0)
+SUMS = 4096
+"""Sums of filled outputs are listed where there are at most so many."""
 
 
 @dataclass(frozen=True)
@@ -53,160 +57,236 @@ class Prices:
     most_rewritten: Ints
 
 
-def operator_bound(families: tuple[Family, ...], prices: Prices, target: float, enough: float) -> float:
+@dataclass(frozen=True)
+class OperatorBound:
+    """A lower bound, and where a plan below the target may yet be: for each family, times [lo, hi) of a round."""
+
+    value: float
+    open: tuple[tuple[Ints, Ints], ...]
+
+
+def operator_bound(families: tuple[Family, ...], prices: Prices, target: float, enough: float) -> OperatorBound:
     """At most what any plan of the operator costs at `prices`, and at most `target`.
 
     Refining stops when what is left to gain is at most `enough`.
     """
-    least = target
+    least, cells = target, list[tuple[Ints, Ints]]()
     for family in families:
         share = 1 / family.rounds
-        full = value = _round_bound(family, family.outputs, prices, target * share, enough * share)
+        full, open_ = _round_bound(family, family.outputs, prices, target * share, enough * share)
+        value = full
         if family.rounds > 1:
             last = full
             if family.last != family.outputs:
-                last = _round_bound(family, family.last, prices, target * share, enough * share)
+                last, _ = _round_bound(family, family.last, prices, target * share, enough * share)
             value = full * (family.rounds - 1) + last
         least = min(least, value)
-    return least
+        cells.append(open_)
+    return OperatorBound(least, tuple(cells))
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A table at given prices. Array tiers: `cost` [end of interval, copies], the least over these and more copies, `outputs`
-    of the ends. Streamed: alpha + beta n."""
+    """A table at given prices, of which only every so many rows are looked at: `latency`, the fastest for the first outputs
+    of each interval, `outputs` of all first and then all last ends, `filled`: what the arrays of an end could do.
+
+    `cost` [end, copies] is the least over these and more copies; where streamed, it is alpha + beta n instead.
+    """
 
     table: PartTable
+    first: Ints
+    last: Ints
     outputs: Floats
+    filled: Floats
     cost: Floats
     alpha: float
     beta: float
-    fastest: Ints
 
 
-def _round_bound(family: Family, total: int, prices: Prices, target: float, enough: float) -> float:
-    """The bound of one round of `total` outputs; stops early at `target`."""
-    shared = family.tables[0].shared_ps.shape[0]
-    thetas = [np.zeros(shared)]
-    if prices.per_ps > 0:
-        thetas += [np.eye(shared)[s] for s in range(shared) if any(t.shared_ps[s].any() for t in family.tables)]
-    cases = [[_part(table, prices, family.rounds, theta) for table in family.tables] for theta in thetas]
-    low, high = _first_cells(family, prices, target)
+def _round_bound(
+    family: Family, total: int, prices: Prices, target: float, enough: float
+) -> tuple[float, tuple[Ints, Ints]]:
+    """The bound of one round of `total` outputs, at most `target`; the cells whose bound is lower by more than `enough`."""
+    low, high = _first_cell(family, total, prices, target)
+    thetas = _thetas(family, prices, int(low[0]))
     least = target
-    for level in range(LEVELS):
+    for level, (split, rows) in enumerate(LEVELS):
+        low, high = _cut(low, high, max(1, min(split, MOST_CELLS // len(low))))
         best = np.full(len(low), -np.inf)
-        for theta, parts in zip(thetas, cases, strict=True):
-            bound = _cell_bounds(parts, total, high)
-            best = np.maximum(best, prices.per_ps * (1 - theta.sum()) * low + bound)
+        for theta in thetas if level else thetas[:1] + thetas[4::4]:
+            parts = [_part(table, prices, family.rounds, theta, rows) for table in family.tables]
+            bound = prices.per_ps * (1 - theta.sum()) * low + _cell_bounds(parts, total, high)
+            best = np.maximum(best, bound)
         open_ = best < target - enough
-        if not open_.any() or level == LEVELS - 1:
-            return min(least, float(best.min()))
         least = min(least, float(best[~open_].min(initial=np.inf)))
-        low, high = _cut(low[open_], high[open_])
-    return least
+        low, high, best = low[open_], high[open_], best[open_]
+        if not len(low):
+            break
+    return min(least, float(best.min(initial=np.inf))), (low, high)
 
 
-def _first_cells(family: Family, prices: Prices, target: float) -> tuple[Ints, Ints]:
-    """Cells [lo, hi) of time, from the fastest that any part can be to where time alone costs the target, and beyond."""
-    start = max(1, min(int(table.floor_latency_ps.min()) for table in family.tables))
+def _first_cell(family: Family, total: int, prices: Prices, target: float) -> tuple[Ints, Ints]:
+    """Two cells [lo, hi) of time: from the first at which all tiers together could do `total` to where time alone costs the
+    target, and beyond. No round is faster."""
+    fastest = [(table, np.maximum.accumulate(table.floor_latency_ps.min(axis=1))) for table in family.tables]
+    times = np.unique(np.concatenate([f for _, f in fastest]))
+    able: dict[int, Ints] = {}
+    for table, f in fastest:
+        row = np.searchsorted(f, times, side="right")
+        outputs = np.where(row > 0, table.outputs[np.maximum(row, 1) - 1], 0)
+        able[table.tier] = np.maximum(able.get(table.tier, 0), outputs)
+    start = max(1, int(times[int(np.argmax(sum(able.values()) >= total))]))
     end = max(int(table.latency_ps.max()) for table in family.tables) + 1
     if prices.per_ps > 0:
         end = min(end, int(target / prices.per_ps) + 1)
-    edges = np.unique(np.geomspace(start, max(end, start + 1), CELLS).astype(np.int64))
-    return edges, np.append(edges[1:], 2**60)
+    end = max(end, start + 1)
+    return np.array([start, end]), np.array([end, 2**60])
 
 
-def _cut(low: Ints, high: Ints) -> tuple[Ints, Ints]:
-    """Each cell in SPLIT; one without end is cut at its beginning."""
-    top = np.minimum(high, low + low // 4 + 1)
-    inner = low[:, None] + (top - low)[:, None] * np.arange(SPLIT + 1) // SPLIT
+def _thetas(family: Family, prices: Prices, start: int) -> list[Floats]:
+    """Weights of shared resources to try: none, and shares of each that can take longer than the fastest round."""
+    shared = family.tables[0].shared_ps.shape[0]
+    result = [np.zeros(shared)]
+    for s in range(shared):
+        if prices.per_ps > 0 and max(int(t.shared_ps[s].max()) for t in family.tables) > start:
+            result += [theta * np.eye(shared)[s] for theta in THETAS]
+    return result
+
+
+def _cut(low: Ints, high: Ints, split: int) -> tuple[Ints, Ints]:
+    """Each cell in `split`, by a geometric scale; one without end is cut at its beginning."""
+    top = np.minimum(high, low + low // 4 + split)
+    top = np.where(high < 2**60, high, top)
+    share = np.arange(split + 1) / split
+    inner = np.floor(low[:, None] * (top / low)[:, None] ** share[None, :]).astype(np.int64)
+    inner[:, 0], inner[:, -1] = low, top
     rest = top < high
     lows, highs = np.append(inner[:, :-1], top[rest]), np.append(inner[:, 1:], high[rest])
     keep = highs > lows
     return lows[keep], highs[keep]
 
 
-def _part(table: PartTable, prices: Prices, rounds: int, theta: Floats) -> _Part:
-    """A table at prices."""
-    fastest = np.maximum.accumulate(table.floor_latency_ps.min(axis=1))
+def _part(table: PartTable, prices: Prices, rounds: int, theta: Floats, rows: int) -> _Part:
+    """A table at prices, with at most about `rows` rows: first and last rows of intervals."""
     time = prices.per_ps * theta
     if table.mode == STREAMED:
         values = prices.per_pj * table.energy_pj[:, 0] + time @ table.shared_ps[:, :, 0]
         outputs = table.outputs.astype(np.float64)
         beta = float((values[-1] - values[0]) / max(outputs[-1] - outputs[0], 1.0))
-        return _Part(table, outputs, values, float((values - beta * outputs).min()), beta, fastest)
+        every = np.arange(len(outputs))
+        return _Part(table, every, every, outputs, outputs, values, float((values - beta * outputs).min()), beta)
+    stride = -(-len(table.outputs) // rows)
+    first = np.arange(0, len(table.outputs), stride)
+    last = np.minimum(first + stride, len(table.outputs)) - 1
     price = (prices.resident if table.mode == RESIDENT else prices.rewritten / rounds)[table.tier]
     most = (prices.most_resident if table.mode == RESIDENT else prices.most_rewritten)[table.tier]
-    arrays = np.where(table.floor_arrays <= most, price * table.floor_arrays, np.inf)
-    begin = arrays + prices.per_pj * table.floor_energy_pj + np.tensordot(time, table.floor_shared_ps, 1)
-    end = arrays + prices.per_pj * table.energy_pj + np.tensordot(time, np.maximum(table.shared_ps - 1, 0), 1)
+    needed = table.floor_arrays[first]
+    arrays = np.where(needed <= most, price * needed, np.inf)
+    begin = arrays + prices.per_pj * table.floor_energy_pj[first] + _timed(time, table.floor_shared_ps[:, first])
+    end = arrays + prices.per_pj * table.energy_pj[last] + _timed(time, np.maximum(table.shared_ps[:, last] - 1, 0))
     cost = np.concatenate([begin, end])
     cost = np.minimum.accumulate(cost[:, ::-1], axis=1)[:, ::-1]
-    outputs = np.concatenate([table.floor_outputs, table.outputs]).astype(np.float64)
+    outputs = np.concatenate([table.floor_outputs[first], table.outputs[last]]).astype(np.float64)
+    # What the arrays of an end could do: as much as the last row with as many arrays.
+    fill = table.outputs[np.searchsorted(table.arrays[:, 0], table.arrays[last, 0], side="right") - 1]
     # One more column: no number of copies is fast enough.
-    return _Part(table, outputs, np.append(cost, np.full((len(cost), 1), np.inf), axis=1), 0.0, 0.0, fastest)
+    cost = np.append(cost, np.full((len(cost), 1), np.inf), axis=1)
+    return _Part(table, first, last, outputs, np.tile(fill, 2).astype(np.float64), cost, 0.0, 0.0)
+
+
+def _timed(time: Floats, shared_ps: Ints) -> Floats:
+    """Shared times at their price."""
+    return np.tensordot(time, shared_ps, 1) if time.any() else np.zeros(shared_ps.shape[1:])
 
 
 def _cell_bounds(parts: list[_Part], total: int, high: Ints) -> Floats:
-    """[cell]: the least over sets of parts of the greatest over nu of nu total + the parts' terms, for times below `high`."""
+    """[cell]: the least over sets of parts of the greatest over (nu, kappa) of what the docstring says, for times below `high`."""
     within = high - 1
     costs = [None if part.table.mode == STREAMED else _costs(part, within) for part in parts]
-    reach = [_reach(part, within) for part in parts]
-    slopes = _slopes(parts, costs, reach)
-    terms = [_term(*each, slopes) for each in zip(parts, costs, reach, strict=True)]
-    gain = slopes * total
+    reach = [_reach(part, cost, within) for part, cost in zip(parts, costs, strict=True)]
+    slopes = _slopes(parts, costs, len(high))
+    fills = np.zeros_like(slopes)
+    streamed = min((max(part.beta, 0.0) for part in parts if part.table.mode == STREAMED), default=0.0)
+    # All of a slope for outputs, or what exceeds a streamed output's cost for filled arrays.
+    split = np.minimum(slopes, streamed), np.maximum(slopes - streamed, 0.0)
+    slopes, fills = (split if streamed == 0 else (np.append(a, b, axis=0) for a, b in zip((slopes, fills), split, strict=True)))
+    terms = [_term(*each, slopes, fills) for each in zip(parts, costs, reach, strict=True)]
     least = np.full(len(high), np.inf)
     tiers = sorted({part.table.tier for part in parts})
+    sums: dict[tuple[int, ...], Ints] = {}
     for chosen in combinations(*([-1, *(i for i, p in enumerate(parts) if p.table.tier == tier)] for tier in tiers)):
         used = [i for i in chosen if i >= 0]
-        if not used:
-            continue
-        enough = sum(reach[i] for i in used) >= total
+        enough = sum((reach[i] for i in used), np.zeros(len(high), np.int64)) >= total
         if enough.any():
-            value = gain + sum(terms[i] for i in used)
+            rest = total - sum((reach[i] for i in used if costs[i] is None), np.zeros(len(high), np.int64))
+            filling = [parts[i] for i in used if costs[i] is not None]
+            key = tuple(part.table.tier for part in filling)  # parts of a tier have the same rows
+            if key not in sums:
+                sums[key] = _sums(filling, total)
+            filled = sums[key][np.minimum(np.searchsorted(sums[key], rest), len(sums[key]) - 1)]
+            value = slopes * total + fills * filled + sum(terms[i] for i in used)
             least = np.minimum(least, np.where(enough, value.max(axis=0), np.inf))
     return least
 
 
+def _sums(parts: list[_Part], total: int) -> Ints:
+    """What filled arrays of the parts can do together, ascending; a superset of it where that would be long."""
+    sums = np.zeros(1, np.int64)
+    for part in parts:
+        own = np.unique(part.filled).astype(np.int64)
+        if len(sums) * len(own) > SUMS:
+            step = int(np.gcd(np.gcd.reduce(sums), np.gcd.reduce(own)))
+            return np.arange(0, 2 * total + step, step, dtype=np.int64)
+        sums = np.unique(np.concatenate([sums, (sums[:, None] + own[None, :]).ravel()]))
+    return sums
+
+
 def _costs(part: _Part, within: Ints) -> Floats:
     """[end of interval, cell]: G."""
-    column = first_copies(part.table, within, floor=True)
+    column = first_copies(part.table, within, floor=True)[part.first]
     return np.take_along_axis(part.cost, np.concatenate([column, column]), axis=1)
 
 
-def _reach(part: _Part, within: Ints) -> Ints:
-    """[cell]: the most outputs that the part can do in time, whatever it costs."""
-    row = np.searchsorted(part.fastest, within, side="right")
-    return np.where(row > 0, part.table.outputs[np.maximum(row, 1) - 1], 0)
+def _reach(part: _Part, cost: Floats | None, within: Ints) -> Ints:
+    """[cell]: the most outputs that the part can do in time and within the tier."""
+    if cost is None:
+        fastest = np.maximum.accumulate(part.table.floor_latency_ps[:, 0])
+        row = np.searchsorted(fastest, within, side="right")
+        return np.where(row > 0, part.table.outputs[np.maximum(row, 1) - 1], 0)
+    able = np.isfinite(cost[len(part.last) :])
+    row = np.where(able.any(axis=0), len(able) - able[::-1].argmax(axis=0), 0)
+    return np.where(row > 0, part.table.outputs[part.last[np.maximum(row, 1) - 1]], 0)
 
 
-def _slopes(parts: list[_Part], costs: list[Floats | None], reach: list[Ints]) -> Floats:
-    """[try, cell]: costs of one more output of a part: between its least, middle and most outputs."""
-    cells = np.arange(len(reach[0]))
-    result: list[Floats] = [np.zeros(len(cells))]
-    for part, cost, most in zip(parts, costs, reach, strict=True):
+def _slopes(parts: list[_Part], costs: list[Floats | None], cells: int) -> Floats:
+    """[try, cell]: costs of one more output of a part: between its least, middle and most outputs; and 0."""
+    every = np.arange(cells)
+    result: list[Floats] = [np.zeros(cells)]
+    for part, cost in zip(parts, costs, strict=True):
         if cost is None:
-            result.append(np.full(len(cells), max(part.beta, 0.0)))
+            result.append(np.full(cells, max(part.beta, 0.0)))
             continue
-        rows = len(part.table.outputs)
+        rows = len(part.last)
         last = np.maximum(np.isfinite(cost[rows:]).sum(axis=0) - 1, 0)
-        ends = [(rows + 0 * last, part.outputs), (rows + last // 2, part.outputs), (rows + last, part.outputs)]
-        points = [(np.zeros(len(cells)), np.zeros(len(cells))), (part.outputs[0] + 0 * cells, cost[0])]
-        points += [(outputs[row], cost[row, cells]) for row, outputs in ends]
-        for i, j in ((0, 4), (1, 4), (2, 4), (3, 4), (2, 3), (1, 2)):
-            run = points[j][0] - points[i][0]
+        at = [rows + 0 * last, rows + last // 2, rows + last]
+        points = [(np.zeros(cells), np.zeros(cells)), (part.outputs[0] + np.zeros(cells), cost[0])]
+        points += [(part.outputs[row], np.where(np.isfinite(cost[row, every]), cost[row, every], 0.0)) for row in at]
+        for i, j in ((0, 4), (1, 4), (3, 4), (2, 3)):
+            run = np.maximum(points[j][0] - points[i][0], 1.0)
             rise = points[j][1] - points[i][1]
-            good = (run > 0) & np.isfinite(rise)
-            result.append(np.where(good, np.maximum(np.divide(rise, run, where=good, out=np.zeros(len(cells))), 0), 0))
+            result.append(np.where(np.isfinite(rise), np.maximum(rise / run, 0.0), 0.0))
     return np.stack(result)
 
 
-def _term(part: _Part, cost: Floats | None, reach: Ints, slopes: Floats) -> Floats:
-    """[try, cell]: the least of G(n) - nu n over the outputs n >= 1 that the part can do in time."""
+def _term(part: _Part, cost: Floats | None, reach: Ints, slopes: Floats, fills: Floats) -> Floats:
+    """[try, cell]: the least of G(n) - nu n - kappa u(n) over the outputs n >= 1 that the part can do in time."""
     if cost is None:
         term = part.alpha + (part.beta - slopes) * np.where(slopes > part.beta, reach, part.outputs[0])
         return np.where(reach > 0, term, np.inf)
+    if len(slopes) * cost.size < 2**18:
+        left = cost[None] - slopes[:, None] * part.outputs[:, None] - fills[:, None] * part.filled[:, None]
+        return left.min(axis=1)
     result = np.empty_like(slopes)
-    for i, nu in enumerate(slopes):
-        result[i] = (cost - nu * part.outputs[:, None]).min(axis=0)
+    for i, (nu, kappa) in enumerate(zip(slopes, fills, strict=True)):
+        result[i] = (cost - nu * part.outputs[:, None] - kappa * part.filled[:, None]).min(axis=0)
     return result

@@ -41,7 +41,9 @@ class Pool:
         self.tiers = np.flatnonzero(problem.arrays > 0)
         self.capacity = problem.arrays[self.tiers].astype(np.float64)
         kinds = problem.types
-        chosen = [np.arange(len(k.options)) if allowed is None else np.flatnonzero(allowed[i]) for i, k in enumerate(kinds)]
+        chosen = [
+            np.arange(len(k.options)) if allowed is None else np.flatnonzero(allowed[i]) for i, k in enumerate(kinds)
+        ]
         self.option: Ints = np.concatenate(chosen)
         self.kind: Ints = np.repeat(np.arange(len(kinds)), [len(c) for c in chosen])
         self.start: Ints = np.concatenate([[0], np.cumsum([len(c) for c in chosen])])[:-1]
@@ -136,9 +138,7 @@ def relax(pool: Pool, cost: Floats, box: Box, start: Ints | None = None) -> Rela
         master.add(new)
     assert best is not None
     columns, shares, scratch = master.solution()
-    return Relaxed(
-        best.bound, best.prices, best.scratch_prices, best.reduced, best.least, columns, shares, scratch
-    )
+    return Relaxed(best.bound, best.prices, best.scratch_prices, best.reduced, best.least, columns, shares, scratch)
 
 
 def _first_columns(pool: Pool, cost: Floats, start: Ints | None, allowed: Any) -> Ints:
