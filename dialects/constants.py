@@ -71,7 +71,7 @@ _TYPES: tuple[tuple[Any, Attribute], ...] = (
     (ml_dtypes.float8_e8m0fnu, Float8E8M0FNUType()),
     (ml_dtypes.float4_e2m1fn, Float4E2M1FNType()),
 )
-_DTYPE_OF = {type: np.dtype(scalar) for scalar, type in _TYPES}
+_DTYPE_OF: dict[Attribute, np.dtype[Any]] = {type: np.dtype(scalar) for scalar, type in _TYPES}
 _TYPE_OF = {dtype: type for type, dtype in _DTYPE_OF.items()}
 
 

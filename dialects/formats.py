@@ -68,6 +68,7 @@ def parse_signature(
 
 
 def print_signature(printer: Printer, op: Operation) -> None:
+    """` : (operand types) -> result types`"""
     printer.print_string(" : ")
     printer.print_function_type([operand.type for operand in op.operands], [result.type for result in op.results])
 

@@ -34,11 +34,15 @@ class Activation(StrEnum):
 
 @irdl_attr_definition
 class ScheduleAttr(EnumAttribute[Schedule], SpacedOpaqueSyntaxAttribute):
+    """`#h3<schedule sequential>`"""
+
     name = "h3.schedule"
 
 
 @irdl_attr_definition
 class ActivationAttr(EnumAttribute[Activation], SpacedOpaqueSyntaxAttribute):
+    """`#h3<activation relu>`"""
+
     name = "h3.activation"
 
 

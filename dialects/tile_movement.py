@@ -112,6 +112,7 @@ class StepOp(IRDLOperation):
 
 
 def parse_step(parser: Parser) -> int:
+    """`step 3`"""
     parser.parse_keyword("step")
     return parser.parse_integer()
 

@@ -8,6 +8,7 @@ from xdsl.utils.exceptions import VerifyException
 
 
 def is_tensor(type: Attribute) -> TypeGuard[TensorType]:
+    """Whether a type is a tensor of known rank."""
     return isinstance(type, TensorType)
 
 
