@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .plan_files import Dumps
 
 DESCRIPTION = "Compile an ONNX model for a chip that mixes kinds of processing-in-memory, and simulate the plan."
-STRATEGIES = "exact, greedy, homogeneous:TIER"
+STRATEGIES = ("exact", "greedy", "homogeneous:TIER")
 
 
 def parser() -> Arguments:
@@ -49,7 +49,13 @@ def parser() -> Arguments:
         default="latency",
         help="what the plan makes least: latency, energy or their product (default: %(default)s)",
     )
-    p.add_argument("--strategy", default="exact", help=f"how operators are placed: {STRATEGIES} (default: %(default)s)")
+    p.add_argument(
+        "--strategy",
+        type=strategy,
+        default=strategy("exact"),
+        metavar="STRATEGY",
+        help=f"how operators are placed: {', '.join(STRATEGIES)} (default: exact)",
+    )
     p.add_argument(
         "--time-limit",
         metavar="SECONDS",
@@ -74,6 +80,14 @@ def parser() -> Arguments:
     )
     p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return p
+
+
+def strategy(text: str) -> dict[str, str | None]:
+    """`exact`, or `homogeneous:TIER`, as the options of place-parts."""
+    name, colon, tier = text.partition(":")
+    if not any((name, colon) == known.partition(":")[:2] for known in STRATEGIES) or (colon and not tier):
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(STRATEGIES)}, got {text!r}")
+    return {"strategy": name, "tier": tier or None}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -151,12 +165,10 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
     from .pipeline import build, run
     from .plan_files import new_context
 
-    strategy, _, tier = args.strategy.partition(":")
     options: dict[str, dict[str, Any]] = {
         "attach-chip": {"target": args.target},
         "place-parts": {
-            "strategy": strategy,
-            "tier": tier or None,
+            **args.strategy,
             "objective": args.objective,
             "time_limit": args.time_limit,
             "min_bits": args.min_bits,

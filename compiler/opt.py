@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from ..runtime_sim.weights import file_digest, register_stores, relative_stores, set_stores
-from .front import Arguments, check_folder, guarded, name_and_number
+from .front import Arguments, UsageError, check_folder, guarded, name_and_number
 from .output import Outputs
 from .plan_files import old_stores, write_named_store, write_store
 
@@ -67,6 +67,12 @@ class OptMain(xDSLOptMain):
         self.available_frontends["mlir"] = read_text
         self.available_frontends["onnx"] = read_model
 
+    def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
+        try:
+            return super().prepare_input()
+        except ValueError as error:
+            raise UsageError(f"{self.args.input_file}: {error}") from None
+
     def prepare_output(self) -> IO[str]:
         self._text = _Text()
         return self._text
@@ -101,7 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command h3c-opt; returns its exit status."""
 
     def body() -> None:
-        tool = OptMain("h3c-opt: run passes on IR (.mlir) or on a model (.onnx)", arguments)
+        try:
+            tool = OptMain("h3c-opt: run passes on IR (.mlir) or on a model (.onnx)", arguments)
+        except ValueError as error:
+            # an unknown pass, or an option that a pass has not
+            raise UsageError(str(error)) from None
         if tool.args.output_file is not None:
             check_folder(Path(tool.args.output_file))
         tool.run()

@@ -81,7 +81,7 @@ def unknown_shapes(module: ModuleOp) -> list[str]:
     nodes = {
         name_of(op): None
         for op in module.walk()
-        if any(not isinstance(r.type, TensorType) or -1 in r.type.get_shape() for r in op.results)
+        if any(not isinstance(r.type, TensorType) or min(r.type.get_shape(), default=0) < 0 for r in op.results)
         and op.name not in ("onnx.NoValue", "builtin.module")
     }
     return list(nodes)

@@ -20,7 +20,7 @@ def tensor_type(value: SSAValue) -> TensorType:
 
 
 def shape_of(value: SSAValue) -> tuple[int, ...]:
-    """The shape of a tensor; -1 where a dimension is not known."""
+    """The shape of a tensor; a dimension that is not known is negative."""
     return tuple(tensor_type(value).get_shape())
 
 

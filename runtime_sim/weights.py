@@ -67,6 +67,11 @@ def digest_of(array: Array) -> str:
     return digest.hexdigest()[:DIGEST_DIGITS]
 
 
+def digest_of_bytes(data: bytes) -> str:
+    """The digest of a file with this content."""
+    return hashlib.sha256(data).hexdigest()[:DIGEST_DIGITS]
+
+
 def file_digest(path: Path) -> str:
     """The digest of a file's content."""
     with path.open("rb") as file:

@@ -1,6 +1,5 @@
 """ONNX files as modules of the onnx dialect: `read_onnx(Path("model.onnx"), {"batch": 1})`."""
 
-import hashlib
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
@@ -26,7 +25,7 @@ from ...dialects.onnx_base import dictionary_of
 from ...dialects.text import escape
 from ...runtime_sim.errors import InputError
 from ...runtime_sim.onnx_tensors import constant_node_array, graph_attributes, graphs_in
-from ...runtime_sim.weights import DIGEST_DIGITS, STORE, set_stores
+from ...runtime_sim.weights import STORE, set_stores
 from .attributes import to_property
 from .dimensions import batch_names, bind
 from .initializers import array_op, initializer_op, matrix_weights, take_initializers
@@ -43,7 +42,7 @@ def read_onnx(path: Path, dims: Mapping[str, int] | None = None) -> ModuleOp:
 
     Values of weights go to the process's store (runtime_sim/weights.py); the module's `h3.stores` lists the file.
     """
-    model, data = load(path)
+    model, digest = load(path)
     check_graph(path, model.graph, opset_of(model))
     dims = dims or {}
     batch = batch_names(model, dims)
@@ -53,7 +52,6 @@ def read_onnx(path: Path, dims: Mapping[str, int] | None = None) -> ModuleOp:
     del model
     types = infer_types(path, skeleton, initializers)
     module = _Importer(path, initializers, types).module(skeleton, batch)
-    digest = hashlib.sha256(data).hexdigest()[:DIGEST_DIGITS]
     if any(isinstance(op, WeightOp) and op.digest is not None for op in module.walk()):
         set_stores(module, [(str(path), digest)])
         STORE.register_onnx(path, digest)

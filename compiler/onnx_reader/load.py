@@ -10,14 +10,15 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 from ...runtime_sim.errors import InputError
 from ...runtime_sim.onnx_tensors import graph_attributes, graphs_in
+from ...runtime_sim.weights import digest_of_bytes
 from .names import title
 
 AI_ONNX = ("", "ai.onnx")
 """The two ways to write the standard domain."""
 
 
-def load(path: Path) -> tuple[ModelProto, bytes]:
-    """The model in a file and the file's bytes; external data is not read."""
+def load(path: Path) -> tuple[ModelProto, str]:
+    """The model in a file and the digest of the file; external data is not read."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -39,7 +40,7 @@ def load(path: Path) -> tuple[ModelProto, bytes]:
             model.opset_import.add(domain=domain, version=1)
     if "" not in imported:
         raise InputError(f"{path}: the model imports no version of ai.onnx")
-    return model, data
+    return model, digest_of_bytes(data)
 
 
 def _check_text(path: Path, model: ModelProto) -> None:

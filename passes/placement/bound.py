@@ -47,14 +47,13 @@ SUMS = 4096
 
 @dataclass(frozen=True)
 class Prices:
-    """Weights of an operator's cost. Arrays are by tier; `most_` are limits in arrays."""
+    """Weights of an operator's cost; prices of an array and `arrays` are by tier."""
 
     per_ps: float
     per_pj: float
     resident: Floats
     rewritten: Floats
-    most_resident: Ints
-    most_rewritten: Ints
+    arrays: Ints
 
 
 @dataclass(frozen=True)
@@ -65,20 +64,23 @@ class OperatorBound:
     open: tuple[tuple[Ints, Ints], ...]
 
 
-def operator_bound(families: tuple[Family, ...], prices: Prices, target: float, enough: float) -> OperatorBound:
+def operator_bound(
+    families: tuple[Family, ...], prices: Prices, target: float, enough: float, *, quick: bool = False
+) -> OperatorBound:
     """At most what any plan of the operator costs at `prices`, and at most `target`.
 
-    Refining stops when what is left to gain is at most `enough`.
+    Refining stops when what is left to gain is at most `enough`, and after the first level if it is to be `quick`.
     """
+    levels = LEVELS[:1] if quick else LEVELS
     least, cells = target, list[tuple[Ints, Ints]]()
     for family in families:
         share = 1 / family.rounds
-        full, open_ = _round_bound(family, family.outputs, prices, target * share, enough * share)
+        full, open_ = _round_bound(family, family.outputs, prices, target * share, enough * share, levels)
         value = full
         if family.rounds > 1:
             last = full
             if family.last != family.outputs:
-                last, _ = _round_bound(family, family.last, prices, target * share, enough * share)
+                last, _ = _round_bound(family, family.last, prices, target * share, enough * share, levels)
             value = full * (family.rounds - 1) + last
         least = min(least, value)
         cells.append(open_)
@@ -104,13 +106,13 @@ class _Part:
 
 
 def _round_bound(
-    family: Family, total: int, prices: Prices, target: float, enough: float
+    family: Family, total: int, prices: Prices, target: float, enough: float, levels: tuple[tuple[int, int], ...]
 ) -> tuple[float, tuple[Ints, Ints]]:
     """The bound of one round of `total` outputs, at most `target`; the cells whose bound is lower by more than `enough`."""
     low, high = _first_cell(family, total, prices, target)
     thetas = _thetas(family, prices, int(low[0]))
     least = target
-    for level, (split, rows) in enumerate(LEVELS):
+    for level, (split, rows) in enumerate(levels):
         low, high = _cut(low, high, max(1, min(split, MOST_CELLS // len(low))))
         best = np.full(len(low), -np.inf)
         for theta in thetas if level else thetas[:1] + thetas[4::4]:
@@ -179,9 +181,8 @@ def _part(table: PartTable, prices: Prices, rounds: int, theta: Floats, rows: in
     first = np.arange(0, len(table.outputs), stride)
     last = np.minimum(first + stride, len(table.outputs)) - 1
     price = (prices.resident if table.mode == RESIDENT else prices.rewritten / rounds)[table.tier]
-    most = (prices.most_resident if table.mode == RESIDENT else prices.most_rewritten)[table.tier]
     needed = table.floor_arrays[first]
-    arrays = np.where(needed <= most, price * needed, np.inf)
+    arrays = np.where(needed <= prices.arrays[table.tier], price * needed, np.inf)
     begin = arrays + prices.per_pj * table.floor_energy_pj[first] + _timed(time, table.floor_shared_ps[:, first])
     end = arrays + prices.per_pj * table.energy_pj[last] + _timed(time, np.maximum(table.shared_ps[:, last] - 1, 0))
     cost = np.concatenate([begin, end])
@@ -211,22 +212,38 @@ def _cell_bounds(parts: list[_Part], total: int, high: Ints) -> Floats:
     split = np.minimum(slopes, streamed), np.maximum(slopes - streamed, 0.0)
     slopes, fills = (split if streamed == 0 else (np.append(a, b, axis=0) for a, b in zip((slopes, fills), split, strict=True)))
     terms = [_term(*each, slopes, fills) for each in zip(parts, costs, reach, strict=True)]
-    least = np.full(len(high), np.inf)
+    sets = _part_sets(parts)
+    # One more part, that of a tier not used: does nothing and costs nothing.
+    all_terms = np.concatenate([np.stack(terms), np.zeros((1, *slopes.shape))])
+    all_reach = np.concatenate([np.stack(reach), np.zeros((1, len(high)), np.int64)])
+    streamed_reach = all_reach * np.array([[cost is None] for cost in costs] + [[True]])
+    able = all_reach[sets].sum(axis=1) >= total
+    filled = _fill(parts, sets, total - streamed_reach[sets].sum(axis=1), total)
+    value = slopes * total + fills * filled[:, None, :]
+    for tier in range(sets.shape[1]):
+        value += all_terms[sets[:, tier]]
+    return np.where(able, value.max(axis=1), np.inf).min(axis=0)
+
+
+def _part_sets(parts: list[_Part]) -> Ints:
+    """[set, tier]: every set of parts with at most one a tier, by index; -1 for none."""
     tiers = sorted({part.table.tier for part in parts})
-    sums: dict[tuple[int, ...], Ints] = {}
-    for chosen in combinations(*([-1, *(i for i, p in enumerate(parts) if p.table.tier == tier)] for tier in tiers)):
-        used = [i for i in chosen if i >= 0]
-        enough = sum((reach[i] for i in used), np.zeros(len(high), np.int64)) >= total
-        if enough.any():
-            rest = total - sum((reach[i] for i in used if costs[i] is None), np.zeros(len(high), np.int64))
-            filling = [parts[i] for i in used if costs[i] is not None]
-            key = tuple(part.table.tier for part in filling)  # parts of a tier have the same rows
-            if key not in sums:
-                sums[key] = _sums(filling, total)
-            filled = sums[key][np.minimum(np.searchsorted(sums[key], rest), len(sums[key]) - 1)]
-            value = slopes * total + fills * filled + sum(terms[i] for i in used)
-            least = np.minimum(least, np.where(enough, value.max(axis=0), np.inf))
-    return least
+    choices = [[-1, *(i for i, part in enumerate(parts) if part.table.tier == tier)] for tier in tiers]
+    return np.array([chosen for chosen in combinations(*choices) if any(i >= 0 for i in chosen)], np.int64)
+
+
+def _fill(parts: list[_Part], sets: Ints, rest: Ints, total: int) -> Ints:
+    """[set, cell]: the least that filled arrays of a set's parts can do that is no less than `rest`."""
+    # Parts of a tier have the same rows: sets that differ in how weights get there fill alike.
+    arrays = [[part.table.tier if part.table.mode != STREAMED else -1 for part in parts][i] if i >= 0 else -1 for i in sets.ravel()]
+    keys = np.array(arrays, np.int64).reshape(sets.shape)
+    filled = np.zeros_like(rest)
+    for key in np.unique(keys, axis=0):
+        mine = np.all(keys == key, axis=1)
+        one_each = [next(p for p in parts if p.table.tier == tier) for tier in key.tolist() if tier >= 0]
+        sums = _sums(one_each, total)
+        filled[mine] = sums[np.minimum(np.searchsorted(sums, rest[mine]), len(sums) - 1)]
+    return filled
 
 
 def _sums(parts: list[_Part], total: int) -> Ints:

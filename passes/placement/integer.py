@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .problem import Floats, Ints
-from .relaxation import Box, Pool
+from .relaxation import Pool
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,10 @@ def undominated(pool: Pool, cost: Floats, columns: Ints) -> Ints:
     return np.sort(np.concatenate(keep))
 
 
-def choose(pool: Pool, cost: Floats, columns: Ints, box: Box, limits: Limits) -> Chosen | None:
-    """The cheapest plan over `columns` with scratch pools in `box`; None if there is none or none was found."""
+def choose(pool: Pool, cost: Floats, columns: Ints, limits: Limits) -> Chosen | None:
+    """The cheapest plan over `columns`; None if there is none or none was found."""
     from ortools.linear_solver import pywraplp
 
-    columns = columns[box.allows(pool)[columns]]
     if len(np.unique(pool.kind[columns])) < len(pool.multiplicity):
         return None
     solver: Any = pywraplp.Solver.CreateSolver("SCIP")
@@ -62,7 +61,7 @@ def choose(pool: Pool, cost: Floats, columns: Ints, box: Box, limits: Limits) ->
         row = solver.Constraint(multiplicity, multiplicity)
         for i in np.flatnonzero(pool.kind[columns] == kind).tolist():
             row.SetCoefficient(counts[i], 1)
-    _add_capacity(solver, pool, columns, counts, box)
+    _add_capacity(solver, pool, columns, counts)
     solver.Objective().SetMinimization()
     solver.SetTimeLimit(max(1, int(limits.seconds * 1000)))
     solver.SetSolverSpecificParametersAsString(f"limits/nodes = {limits.nodes}\nlimits/gap = {limits.gap}\n")
@@ -85,12 +84,11 @@ def _least(pool: Pool, cost: Floats, columns: Ints) -> Floats:
     return least
 
 
-def _add_capacity(solver: Any, pool: Pool, columns: Ints, counts: list[Any], box: Box) -> None:
+def _add_capacity(solver: Any, pool: Pool, columns: Ints, counts: list[Any]) -> None:
     """Rows: resident arrays and pool within each tier; the pool no less than any chosen option's scratch."""
     pools: list[Any] = []
-    for t, capacity in enumerate(pool.capacity.tolist()):
-        low, high = box.low[t], box.high[t]
-        pools.append(solver.NumVar(low / capacity, high / capacity, ""))
+    for t in range(len(pool.tiers)):
+        pools.append(solver.NumVar(0.0, 1.0, ""))
         row = solver.Constraint(-solver.infinity(), 1.0)
         row.SetCoefficient(pools[t], 1.0)
         for i, column in enumerate(columns.tolist()):

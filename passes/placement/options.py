@@ -18,6 +18,8 @@ from .tables import first_copies
 
 TAUS = 192
 """At most so many times tau for an operator and a number of rounds."""
+A_CELL = 4
+"""At most so many in a cell where a better plan may be."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,51 @@ class Genes:
                 key = key * 1_000_003 + values[:, tier] + 1
         return key
 
+    @staticmethod
+    def join(parts: list[Genes]) -> Genes:
+        """All of `parts`, in order."""
+        return Genes(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("table", "row", "column")))
+
     def distinct(self) -> Genes:
         """Without repetitions, in order of first appearance."""
         first = np.sort(np.unique(self.key, return_index=True)[1])
         return Genes(self.table[first], self.row[first], self.column[first])
 
 
-def options_of(
-    families: tuple[Family, ...], arrays: Ints, precisions: tuple[str, ...], taus: Ints | None = None
-) -> OptionSet:
-    """The options of an operator on tiers with `arrays` arrays, balanced at `taus` (default: at all that matter)."""
+def options_of(families: tuple[Family, ...], arrays: Ints, precisions: tuple[str, ...]) -> OptionSet:
+    """The options of an operator on tiers with `arrays` arrays."""
     sets: list[OptionSet] = []
     for family in families:
-        at = _taus(family) if taus is None else np.unique(taus // family.rounds)
-        sets.append(priced(family, balanced(family, arrays, at), precisions))
+        genes = Genes.join([_whole(family, arrays), balanced(family, arrays, _taus(family))]).distinct()
+        sets.append(priced(family, genes, precisions))
     return OptionSet.concat(sets)
+
+
+def options_at(
+    families: tuple[Family, ...], arrays: Ints, precisions: tuple[str, ...], cells: tuple[tuple[Ints, Ints], ...]
+) -> OptionSet:
+    """Options balanced at the times of parts that lie in `cells`, which are for each family times [lo, hi) of a round."""
+    sets: list[OptionSet] = []
+    for family, (low, high) in zip(families, cells, strict=True):
+        times = np.unique(np.concatenate([table.latency_ps.ravel() for table in family.tables]))
+        inside = np.zeros(len(times), np.bool_)
+        for first, end in zip(np.searchsorted(times, low), np.searchsorted(times, high), strict=True):
+            # Of many times in a cell some, evenly.
+            inside[np.unique(np.linspace(first, end - 1, A_CELL).astype(np.int64))[: end - first]] = end > first
+        sets.append(priced(family, balanced(family, arrays, times[inside]), precisions))
+    return OptionSet.concat(sets)
+
+
+def _whole(family: Family, arrays: Ints) -> Genes:
+    """All outputs in one part: every table, with every number of copies that fits."""
+    genes: list[Genes] = []
+    for i, table in enumerate(family.tables):
+        fits = np.flatnonzero((table.arrays[-1] <= arrays[table.tier]) | (table.mode == STREAMED))
+        unused = np.full((len(fits), len(arrays)), -1, np.int64)
+        own = Genes(unused.copy(), unused.copy(), unused.copy())
+        own.table[:, table.tier], own.row[:, table.tier], own.column[:, table.tier] = i, len(table.outputs) - 1, fits
+        genes.append(own)
+    return Genes.join(genes)
 
 
 def _taus(family: Family) -> Ints:

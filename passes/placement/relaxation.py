@@ -1,27 +1,24 @@
 """The linear relaxation: shares of options instead of whole operators, solved by column generation.
 
     min  sum_o cost_o z_o
-    s.t. sum_{o of type k} z_o = mult_k                        sigma_k
-         sum_o resident_ot z_o + S_t <= arrays_t               lambda_t
-         sum_{o of type k} scratch_ot z_o <= mult_k S_t        mu_kt
-         low_t <= S_t <= high_t,  z_o = 0 where scratch_ot > high_t
+    s.t. sum_{o of type k} z_o = mult_k
+         sum_o resident_ot z_o + S_t <= arrays_t                 lambda_t
+         sum_{o of type k} scratch_ot z_o <= mult_k S_t          mu_kt
 
-`sum scratch z <= mult S` lets an operator need more than S as long as its type needs S on average: the box on S is what
-`search` narrows until that does not matter.
+(The last row lets an operator need more scratch than the pool S_t, as long as its type does not on average.) For any
+lambda, mu >= 0 with sum_k mult_k mu_kt <= lambda_t every plan costs at least
 
-For any lambda, mu >= 0 every plan with scratch pools within the box costs at least
+    sum_k mult_k min_o (cost_o + lambda . resident_o + mu_k . scratch_o)  -  lambda . arrays
 
-    sum_k mult_k min_o (cost_o + lambda . resident_o + mu_k . scratch_o)
-    + sum_t min over S_t in [low_t, high_t] of (lambda_t - sum_k mult_k mu_kt) S_t  -  lambda . arrays
-
-because a plan's operators each meet the min, and what was added for its resident arrays and scratch is at most
-lambda . (arrays - S) and sum_k mult_k mu_k . S. The same holds when "min over options" is replaced by a lower bound of it over
-all plans of the operator, as module `bound` does.
+because its operators each meet the min, and what was added for resident arrays and scratch is at most
+lambda . (arrays - S) + sum_k mult_k mu_k . S <= lambda . arrays. For multipliers that break the condition on the sum, a plan's S is
+at most arrays, which adds sum_t min(0, lambda_t - sum_k mult_k mu_kt) arrays_t. The same holds when "min over options" is
+replaced by a lower bound of it over all plans of an operator, as module `bound` does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,89 +68,63 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Box:
-    """Limits of the scratch pools, in arrays of each array tier."""
-
-    low: tuple[int, ...]
-    high: tuple[int, ...]
-
-    def allows(self, pool: Pool) -> Any:
-        """The options that need no more scratch than `high`."""
-        return np.all(pool.scratch_arrays <= np.array(self.high), axis=1)
-
-
-@dataclass(frozen=True)
 class Relaxed:
     """A solution of the relaxation and its multipliers, per share of a tier."""
 
     bound: float
-    """Least cost of plans of the pool in the box, by the multipliers."""
+    """Least cost of plans of the pool, by the multipliers."""
     prices: Floats
     """lambda."""
     scratch_prices: Floats
     """mu, [type, tier]."""
     reduced: Floats
-    """[option]: cost with prices, less the least of its type; infinite where the box forbids the option."""
+    """[option]: cost with prices, less the least of its type."""
     least: Floats
     """[type]: the least cost with prices."""
     columns: Ints
     shares: Floats
-    scratch: Floats
-    """S, shares."""
 
 
-def pool_term(pool: Pool, box: Box, prices: Floats, scratch_prices: Floats) -> float:
-    """What the bound has beside the operators' terms: that of S, and of the capacity."""
-    slope = prices - pool.multiplicity @ scratch_prices
-    low, high = np.array(box.low) / pool.capacity, np.array(box.high) / pool.capacity
-    return float(np.minimum(slope * low, slope * high).sum() - prices.sum())
+def constant_term(pool: Pool, prices: Floats, scratch_prices: Floats) -> float:
+    """What the bound has beside the operators' terms."""
+    return float(np.minimum(prices - pool.multiplicity @ scratch_prices, 0.0).sum() - prices.sum())
 
 
-def relax(pool: Pool, cost: Floats, box: Box, start: Ints | None = None) -> Relaxed | None:
-    """Solves the relaxation for `cost` (one an option) in `box`; None if a type has no option there."""
-    allowed = box.allows(pool)
-    barred = np.where(allowed, 0.0, np.inf)
-    base = pool.least(cost + barred)
-    if not np.all(np.isfinite(base)):
-        return None
-    scale = max(float(pool.multiplicity @ base), 1e-300)
-    master = _Master(pool, cost / scale, box)
-    master.add(_first_columns(pool, cost / scale + barred, start, allowed))
+def relax(pool: Pool, cost: Floats) -> Relaxed:
+    """Solves the relaxation for `cost`, one an option."""
+    scale = max(float(pool.multiplicity @ pool.least(cost)), 1e-300)
+    master = _Master(pool, cost / scale)
+    master.add(_first_columns(pool, cost / scale))
     best: Relaxed | None = None
     for _ in range(COLUMN_ROUNDS):
         value, prices, scratch_prices = master.solve()
-        total = cost / scale + barred + pool.resident @ prices
+        total = cost / scale + pool.resident @ prices
         total += np.einsum("ot,ot->o", pool.scratch, scratch_prices[pool.kind])
         least = pool.least(total)
-        bound = float(pool.multiplicity @ least) + pool_term(pool, box, prices, scratch_prices)
-        if best is None or bound > best.bound / scale:
-            columns, shares, scratch = master.solution()
+        bound = float(pool.multiplicity @ least) + constant_term(pool, prices, scratch_prices)
+        if best is None or bound * scale > best.bound:
             reduced = (total - least[pool.kind]) * scale
             best = Relaxed(
-                bound * scale, prices * scale, scratch_prices * scale, reduced, least * scale, columns, shares, scratch
+                bound * scale, prices * scale, scratch_prices * scale, reduced, least * scale, *master.solution()
             )
         new = np.setdiff1d(pool.first_least(total), master.columns)
         if value - bound <= ENOUGH * abs(value) or not len(new):
             break
         master.add(new)
     assert best is not None
-    columns, shares, scratch = master.solution()
-    return Relaxed(best.bound, best.prices, best.scratch_prices, best.reduced, best.least, columns, shares, scratch)
+    return replace(best, **dict(zip(("columns", "shares"), master.solution(), strict=True)))
 
 
-def _first_columns(pool: Pool, cost: Floats, start: Ints | None, allowed: Any) -> Ints:
+def _first_columns(pool: Pool, cost: Floats) -> Ints:
     """For each type the options that are best at a few prices of arrays, from none to prohibitive."""
-    columns = [] if start is None else [start[allowed[start]]]
     taken = (pool.resident + pool.scratch).sum(axis=1)
-    for weight in (0.0, 0.01, 0.1, 1.0, 100.0):
-        columns.append(pool.first_least(cost + weight * taken))
-    return np.unique(np.concatenate(columns))
+    return np.unique(np.concatenate([pool.first_least(cost + price * taken) for price in (0.0, 0.01, 0.1, 1.0, 100.0)]))
 
 
 class _Master:
     """The relaxation over some columns, kept in the solver so that a new column starts from the last basis."""
 
-    def __init__(self, pool: Pool, cost: Floats, box: Box) -> None:
+    def __init__(self, pool: Pool, cost: Floats) -> None:
         from ortools.linear_solver import pywraplp
 
         self.pool, self.cost = pool, cost
@@ -161,10 +132,9 @@ class _Master:
         infinity = self.solver.infinity()
         self.assign = [self.solver.Constraint(int(m), int(m)) for m in pool.multiplicity]
         self.capacity, self.scratch = [], []
-        low, high = np.array(box.low) / pool.capacity, np.array(box.high) / pool.capacity
         for t in range(len(pool.tiers)):
             row = self.solver.Constraint(-infinity, 1.0)
-            self.scratch.append(self.solver.NumVar(float(low[t]), float(high[t]), ""))
+            self.scratch.append(self.solver.NumVar(0.0, 1.0, ""))
             row.SetCoefficient(self.scratch[t], 1.0)
             # More arrays than the tier has, at a price beyond any that can pay: keeps the program feasible.
             excess = self.solver.NumVar(0.0, infinity, "")
@@ -205,15 +175,14 @@ class _Master:
         self.solver.Solve()
         # All results are read before the program changes: the solver forgets them then.
         self.result = [share.solution_value() for share in self.shares]
-        self.pools = [s.solution_value() for s in self.scratch]
         prices = np.array([max(0.0, -row.dual_value()) for row in self.capacity])
         scratch_prices = np.zeros((len(self.assign), len(self.capacity)))
         for (kind, tier), row in self.need.items():
             scratch_prices[kind, tier] = max(0.0, -row.dual_value())
         return self.solver.Objective().Value(), prices, scratch_prices
 
-    def solution(self) -> tuple[Ints, Floats, Floats]:
-        """Columns with a share, their shares, and S."""
+    def solution(self) -> tuple[Ints, Floats]:
+        """Columns with a share, and their shares."""
         shares = np.array(self.result)
         used = np.flatnonzero(shares > 1e-9)
-        return self.columns[: len(shares)][used], shares[used], np.array(self.pools)
+        return self.columns[: len(shares)][used], shares[used]

@@ -1,86 +1,184 @@
-"""TEMPORARY, by the integrator, until helper B's strategies.py replaces this file: a greedy placement, no bound."""
+"""The strategies: `exact`, `homogeneous:TIER`, `greedy`. They differ in the decision alone, not in options or prices.
 
+`homogeneous:TIER`: every operator whole on TIER, if the tier takes it; else whole on the tier of least cost among those that
+take it. Copies, and whether weights stay or are rewritten, are chosen by the same integer program as in `exact`.
+`greedy`: operators in program order, each takes the option that alone is best by the objective, of those for which
+arrays are left beside what stays and the scratch pool so far.
+`exact`: module `solve`, started with the best of the others; it keeps theirs if it finds no better.
+"""
+
+from __future__ import annotations
+
+import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .options import options_of
-from .pricing import ChipPricer
-from .problem import REWRITTEN, OperatorType, Problem
-from .tables import families
+from .integer import Limits, choose, undominated
+from .problem import UNUSED, Floats, OperatorType, OptionSet, Plan, PlacementError, Problem, evaluate
+from .relaxation import Pool, relax
+from .solve import OPTIMAL, Solution, solve
+
+BASELINE_COLUMNS = 400
 
 
 @dataclass(frozen=True)
-class PlacedPart:
-    tier: str
-    first: int
-    last: int
-    copies: int
-    segment: int
-    rewritten: bool
-    precision: str
+class Outcome:
+    """A plan, priced. `bound` and `gap` are None unless `strategy` is exact; `kept` names the strategy whose plan it is."""
 
-
-@dataclass(frozen=True)
-class Placement:
-    parts: tuple
-    latency_ps: int
-    energy_pj: float
+    problem: Problem
+    plan: Plan
     bound: float | None
     gap: float | None
     status: str
+    seconds: float
     kept: str
 
-
-def build_problem(chip, products, *, objective, min_bits, fixed_latency_ps, fixed_energy_pj):
-    pricer = ChipPricer(chip, min_bits)
-    groups = {}
-    for i, p in enumerate(products):
-        groups.setdefault(p, []).append(i)
-    types = []
-    for p, members in groups.items():
-        fams = families(pricer, p)
-        precisions = tuple(sorted({t.precision for f in fams for t in f.tables})) or ("",)
-        options = options_of(fams, pricer.arrays, precisions)
-        types.append(OperatorType(str(p), tuple(members), options, fams, precisions))
-    return Problem(pricer.tiers, pricer.arrays, tuple(types), objective, fixed_latency_ps, fixed_energy_pj, chip.static_power_mw)
+    @property
+    def value(self) -> float:
+        """Predicted objective, in its unit."""
+        return self.problem.value(self.plan.latency_ps, self.plan.energy_pj)
 
 
-def solve(problem, strategy, *, tier=None, time_limit=60.0):
-    resident = np.zeros(len(problem.tiers), np.int64)
-    limit = problem.arrays * 3 // 4
-    scratch = problem.arrays - limit
-    parts = {}
-    used = np.zeros(len(problem.tiers), np.int64)
-    segment = 0
-    latency, energy = problem.fixed_latency_ps, problem.fixed_energy_pj
-    by_op = sorted((m, t) for t in problem.types for m in t.members) if False else sorted(((m, k) for k, t in enumerate(problem.types) for m in t.members))
-    for m, k in by_op:
-        t = problem.types[k]
-        o = t.options
-        ok = np.all(resident + o.resident <= limit, axis=1) & np.all(o.scratch <= scratch, axis=1) & np.all(o.resident <= limit // 8, axis=1)
-        if tier is not None:
-            index = problem.tiers.index(tier)
-            whole = ok & (o.outputs[:, index] > 0) & (np.count_nonzero(o.outputs, axis=1) == 1)
-            ok = whole if whole.any() else ok
-        value = np.where(ok, o.latency_ps if problem.objective == "latency" else o.energy_pj, np.inf)
-        i = int(np.argmin(value))
-        resident = resident + o.resident[i]
-        latency += int(o.latency_ps[i]); energy += float(o.energy_pj[i])
-        own = []
-        first = 0
-        for r in range(int(o.rounds[i])):
-            if o.scratch[i].any():
-                if np.any(used + o.scratch[i] > scratch):
-                    segment += 1
-                    used[:] = 0
-                used += o.scratch[i]
-            outs = o.last[i] if r == o.rounds[i] - 1 else o.outputs[i]
-            for x, n in enumerate(outs):
-                if n:
-                    p = t.precisions[int(np.atleast_1d(o.precision[i])[x] if np.ndim(o.precision[i]) else o.precision[i])]
-                    own.append(PlacedPart(problem.tiers[x], first, first + int(n), int(o.copies[i][x]) or 1, segment, bool(o.mode[i][x] == REWRITTEN), p))
-                    first += int(n)
-        parts[m] = tuple(own)
-    energy += problem.static_pj_per_ps * latency
-    return [Placement(tuple(parts[m] for m in range(len(parts))), latency, energy, None, None, "heuristic", "greedy")]
+def run(problem: Problem, strategy: str, time_limit_s: float) -> Outcome:
+    """The plan of a strategy. PlacementError if there is none, ValueError if there is no such strategy."""
+    start = time.monotonic()
+    _check(problem)
+    if strategy != "exact":
+        plan = _baseline(problem, strategy, time_limit_s)
+        if plan is None:
+            raise PlacementError(f"strategy {strategy}: found no plan within the chip's arrays")
+        return Outcome(problem, plan, None, None, "feasible", time.monotonic() - start, strategy)
+    kept, plan = _first(problem, time_limit_s)
+    solution: Solution = solve(problem, plan, time_limit_s - (time.monotonic() - start))
+    if solution.plan is not plan:
+        kept, plan = "exact", solution.plan
+    for tier in range(len(problem.tiers)):
+        if _homogeneous_bound(problem, tier) < _value(problem, plan):
+            other = homogeneous(problem, tier, time_limit_s)
+            if other is not None and _value(problem, other) < _value(problem, plan):
+                kept, plan = f"homogeneous:{problem.tiers[tier]}", other
+    value = _value(problem, plan)
+    bound = min(solution.bound, value)
+    gap = value / bound - 1 if bound > 0 else float(value > 0)
+    status = "optimal" if gap <= OPTIMAL else solution.status
+    return Outcome(solution.problem, plan, bound, gap, status, time.monotonic() - start, kept)
+
+
+def strategies(problem: Problem) -> list[str]:
+    """Names of the baselines that the problem has: greedy, and one for each tier."""
+    return ["greedy", *(f"homogeneous:{tier}" for tier in problem.tiers)]
+
+
+def _check(problem: Problem) -> None:
+    for kind in problem.types:
+        if not len(kind.options):
+            raise PlacementError(f"no tier can take {kind.name}")
+
+
+def _first(problem: Problem, time_limit_s: float) -> tuple[str, Plan]:
+    """A plan to start from: the first that is found."""
+    for strategy in strategies(problem):
+        plan = _baseline(problem, strategy, time_limit_s)
+        if plan is not None:
+            return strategy, plan
+    pool = Pool(problem)
+    plan = _choose(problem, pool, undominated(pool, pool.latency, np.arange(len(pool))), time_limit_s)
+    if plan is None:
+        raise PlacementError("the operators need more arrays than the chip has")
+    return "exact", plan
+
+
+def _homogeneous_bound(problem: Problem, tier: int) -> float:
+    """No plan of `homogeneous` on `tier` is better."""
+    pool = Pool(problem, [_whole_on(kind, tier) for kind in problem.types])
+    fixed = problem.fixed_energy_pj + problem.static_pj_per_ps * problem.fixed_latency_ps
+    latency = energy = 0.0
+    if problem.objective != "energy":
+        latency = relax(pool, pool.latency).bound + problem.fixed_latency_ps
+    if problem.objective != "latency":
+        energy = relax(pool, pool.energy).bound + fixed
+    return problem.value(latency, energy) * (1 - 1e-9)
+
+
+def _value(problem: Problem, plan: Plan) -> float:
+    return problem.value(plan.latency_ps, plan.energy_pj)
+
+
+def _baseline(problem: Problem, strategy: str, time_limit_s: float) -> Plan | None:
+    name, _, tier = strategy.partition(":")
+    if strategy == "greedy":
+        return greedy(problem)
+    if name == "homogeneous" and tier in problem.tiers:
+        return homogeneous(problem, problem.tiers.index(tier), time_limit_s)
+    known = ", ".join(["exact", *strategies(problem)])
+    raise ValueError(f"strategy: expected one of {known}, got {strategy!r}")
+
+
+def homogeneous(problem: Problem, tier: int, time_limit_s: float) -> Plan | None:
+    """Every operator whole on `tier`, or where it costs least if the tier does not take it."""
+    pool = Pool(problem, [_whole_on(kind, tier) for kind in problem.types])
+    weights = [_weights(problem, None)]
+    best: Plan | None = None
+    for _ in range(4 if problem.objective == "edp" else 1):
+        cost = weights[-1][0] * pool.latency + weights[-1][1] * pool.energy
+        reduced = relax(pool, cost).reduced
+        columns = undominated(pool, cost, np.arange(len(pool)))
+        columns = np.sort(columns[np.argsort(reduced[columns], kind="stable")[:BASELINE_COLUMNS]])
+        plan = _choose(problem, pool, columns, time_limit_s, cost)
+        if plan is None or (best is not None and _value(problem, plan) >= _value(problem, best)):
+            break
+        best = plan
+        weights.append(_weights(problem, plan))
+    return best
+
+
+def _whole_on(kind: OperatorType, tier: int) -> Any:
+    """The options of one part, on `tier` if there are such."""
+    one = (kind.options.mode != UNUSED).sum(axis=1) == 1
+    here = one & (kind.options.mode[:, tier] != UNUSED)
+    return here if here.any() else one
+
+
+def _weights(problem: Problem, plan: Plan | None) -> tuple[float, float]:
+    """Weights of latency and energy; for edp those of the tangent at a plan."""
+    if problem.objective == "edp":
+        return (1.0, 0.0) if plan is None else (plan.energy_pj, float(plan.latency_ps))
+    return (1.0, 0.0) if problem.objective == "latency" else (0.0, 1.0)
+
+
+def _choose(
+    problem: Problem, pool: Pool, columns: Any, seconds: float, cost: Floats | None = None
+) -> Plan | None:
+    limits = Limits(1e-3, 200, seconds)
+    chosen = choose(pool, pool.latency if cost is None else cost, columns, limits)
+    return None if chosen is None else evaluate(problem, chosen.counts)
+
+
+def greedy(problem: Problem) -> Plan | None:
+    """Operators in program order, each with its own best option of those that fit; None if one has none."""
+    order = sorted((member, k) for k, kind in enumerate(problem.types) for member in kind.members)
+    scores = [_scores(problem, kind.options) for kind in problem.types]
+    ranked = [np.argsort(score, kind="stable") for score in scores]
+    counts: list[dict[int, int]] = [{} for _ in problem.types]
+    resident = np.zeros(len(problem.arrays), np.int64)
+    scratch = np.zeros(len(problem.arrays), np.int64)
+    for _, k in order:
+        options = problem.types[k].options
+        needed = resident + options.resident + np.maximum(scratch, options.scratch)
+        fits = np.all(needed <= problem.arrays, axis=1)[ranked[k]]
+        if not fits.any():
+            return None
+        option = int(ranked[k][int(np.argmax(fits))])
+        resident += options.resident[option]
+        scratch = np.maximum(scratch, options.scratch[option])
+        counts[k][option] = counts[k].get(option, 0) + 1
+    return evaluate(problem, tuple(counts))
+
+
+def _scores(problem: Problem, options: OptionSet) -> Floats:
+    """What an operator alone would score with each option."""
+    latency = options.latency_ps.astype(np.float64)
+    energy = options.energy_pj + problem.static_pj_per_ps * latency
+    return {"latency": latency, "energy": energy, "edp": latency * energy}[problem.objective]
