@@ -17,13 +17,12 @@ from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.cost import closed_form_ps, total_energy_pj
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.product import Product, product_of
-from ..runtime_sim.timing import Timing, simulate
 from ..runtime_sim.walk import main_function
 from ..runtime_sim.work import work_of
-from .assign_arrays import AssignArrays
-from .lower_to_tile import LowerToTile, digital_op
-from .placement.problem import PlacementError, Problem
-from .placement.strategies import PlacedPart, Placement, build_problem, solve
+from .lower_to_tile import digital_op
+from .placement.assemble import PlacedPart, build_problem, parts_of
+from .placement.problem import PlacementError, Plan, Problem
+from .placement.strategies import Outcome, run
 from .units import Unit, units_of
 from .value_places import ValuePlaces, place_values
 from .verify_placement import SOLUTION
@@ -42,9 +41,7 @@ class PlaceParts(ModulePass):
     ```mlir
     %q = h3.matmul %x, %w on [#h3.part<@chip::@sram, outputs 0 to 32, copies 2, segment 0>] : ...
     ```
-    The pass makes the problem (numbers only) from the module, a solver in `placement/` answers it. With `exact`,
-    baselines that are predicted close to the best plan are simulated beside it, and the plan of least simulated
-    objective stays.
+    The pass makes the problem (numbers only) from the module, a solver in `placement/` answers it.
     """
 
     name = "place-parts"
@@ -64,16 +61,13 @@ class PlaceParts(ModulePass):
         if self.tier is not None:
             chip.tier(self.tier)
         operators, problem = make_problem(op, chip, self.objective, self.min_bits)
+        strategy = self.strategy if self.tier is None else f"{self.strategy}:{self.tier}"
         try:
-            candidates = solve(problem, self.strategy, tier=self.tier, time_limit=self.time_limit)
+            outcome = run(problem, strategy, self.time_limit)
         except PlacementError as error:
             raise InputError(str(error)) from None
-        best = candidates[0]
-        if len(candidates) > 1:
-            timings = [_simulated(op, operators, placement) for placement in candidates]
-            best = min(zip(timings, candidates, strict=True), key=lambda pair: _value(problem, pair[0]))[1]
-        _apply(operators, best)
-        op.attributes[SOLUTION] = _solution(best, problem, self)
+        _apply(operators, outcome.problem, outcome.plan)
+        op.attributes[SOLUTION] = _solution(outcome, strategy)
 
 
 def make_problem(module: ModuleOp, chip: Chip, objective: str, min_bits: int) -> tuple[MatrixOps, Problem]:
@@ -123,8 +117,8 @@ def _fixed_costs(units: Sequence[Unit], places: ValuePlaces, chip: Chip) -> tupl
     return latency_ps, energy_pj
 
 
-def _apply(operators: MatrixOps, placement: Placement) -> None:
-    for op, parts in zip(operators, placement.parts, strict=True):
+def _apply(operators: MatrixOps, problem: Problem, plan: Plan) -> None:
+    for op, parts in zip(operators, parts_of(problem, plan), strict=True):
         op.parts = ArrayAttr([_part(part) for part in parts])
 
 
@@ -140,34 +134,21 @@ def _part(part: PlacedPart) -> PartAttr:
     )
 
 
-def _simulated(module: ModuleOp, operators: MatrixOps, placement: Placement) -> Timing:
-    """What a copy of the module takes with this placement."""
-    _apply(operators, placement)
-    copy = module.clone()
-    for lower in (LowerToTile(), AssignArrays()):
-        lower.apply(Context(), copy)
-    return simulate(copy)
-
-
-def _value(problem: Problem, timing: Timing) -> float:
-    return problem.value(timing.latency_ns * 1000, timing.energy_pj)
-
-
-def _solution(placement: Placement, problem: Problem, options: PlaceParts) -> DictionaryAttr:
-    """`h3.solution`: figures for reading, so rounded to what a reader can use; no seconds, as they differ each time."""
+def _solution(outcome: Outcome, strategy: str) -> DictionaryAttr:
+    """`h3.solution`: figures rounded to what a reader can use; no seconds, as they differ each time."""
 
     def number(value: float | None) -> Attribute:
         return UnitAttr() if value is None else FloatAttr(float(f"{value:.12g}"), f64)
 
     return DictionaryAttr(
         {
-            "bound": number(placement.bound),
-            "gap": number(placement.gap),
-            "kept": StringAttr(placement.kept),
-            "objective": StringAttr(problem.objective),
-            "predicted_energy_pj": number(placement.energy_pj),
-            "predicted_latency_ns": number(placement.latency_ps / 1000),
-            "status": StringAttr(placement.status),
-            "strategy": StringAttr(options.strategy if options.tier is None else f"{options.strategy}:{options.tier}"),
+            "bound": number(outcome.bound),
+            "gap": number(outcome.gap),
+            "kept": StringAttr(outcome.kept),
+            "objective": StringAttr(outcome.problem.objective),
+            "predicted_energy_pj": number(outcome.plan.energy_pj),
+            "predicted_latency_ns": number(outcome.plan.latency_ps / 1000),
+            "status": StringAttr(outcome.status),
+            "strategy": StringAttr(strategy),
         }
     )

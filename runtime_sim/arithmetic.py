@@ -256,7 +256,7 @@ def product(x: Array, w: Weights, peak: float) -> Array:
     if x.dtype == w.values.dtype == np.float32 and bound < 2**24:
         return matmul(x, w.values)
     wide = np.int64 if whole and 2**53 <= bound < np.inf else np.float64
-    return matmul(x.astype(wide), w.values.astype(wide))
+    return matmul(x.astype(wide, copy=False), w.values.astype(wide, copy=False))
 
 
 def matmul(x: Array, w: Array) -> Array:

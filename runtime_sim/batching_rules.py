@@ -176,15 +176,14 @@ def _resize(region: "Region", op: Operation) -> None:
 
 
 def _view(region: "Region", op: Operation) -> None:
-    """Another shape of the same elements: the axis goes where the dimensions before it hold as many elements."""
+    """Another shape of the same elements: the axis goes to the first place with as many elements before it."""
     axis = _only_first(region, op)
     before, after = shape_of(op.operands[0]), shape_of(op.results[0])
     if min(before, default=1) < 1 or min(after, default=1) < 1:
         raise Mixes
-    places = [i for i in range(len(after)) if prod(after[:i]) == prod(before[:axis])]
-    if not places:
+    place = next((i for i in range(len(after)) if prod(after[:i]) == prod(before[:axis])), None)
+    if place is None:
         raise Mixes
-    place = next((i for i in places if after[i] == before[axis]), places[0])
     shape = [size * region.executions if i == place else size for i, size in enumerate(after)]
     operands = [region.value(op.operands[0]), region.numbers(shape)]
     region.replace(op, make_op("Reshape", operands, [region.stacked_type(op.results[0], place)]), [place])

@@ -90,6 +90,7 @@ def run_plan(
     counts: list[int] = []
     for start in range(0, executions, at_once):
         count = min(at_once, executions - start)
+        run.last = start + count == executions
         pieces.append(run.execute([array[start : start + count] for array in arguments], count))
         counts.append(count)
     return outputs_of(result_names(main_function(module)), pieces, counts), run.report(executions)
@@ -117,6 +118,8 @@ class _Run(Visitor):
         self._values: dict[SSAValue, Values] = {}
         self._readers: dict[SSAValue, int] = {}
         self._executions = 0
+        self.last = False
+        """Whether no `execute` follows: weights then go once they have been used."""
         self._results: list[Values] = []
 
     def execute(self, arguments: Sequence[Array], executions: int) -> list[Values]:
@@ -209,6 +212,8 @@ class _Run(Visitor):
             if w is not None:
                 product.hold(_streamed(op, _array(op, w), 0))
             result = product.run(rows[None] if isinstance(x, Same) else rows)
+            if self.last:
+                product.static = None
             self._put(op.result, Same(result[0]) if isinstance(x, Same) else Each(result))
             return
         weights = _array(op, w)

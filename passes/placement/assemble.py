@@ -1,0 +1,121 @@
+"""From operators to a problem, and from a plan's counts to the parts of each operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .options import options_of
+from .pricing import ChipPricer
+from .problem import RESIDENT, REWRITTEN, UNUSED, Ints, OperatorType, OptionSet, Plan, Problem
+from .tables import families
+
+if TYPE_CHECKING:
+    from ...runtime_sim.chip import Chip
+    from ...runtime_sim.product import Product
+
+
+@dataclass(frozen=True)
+class PlacedPart:
+    """Outputs `first` to `last` (exclusive) of an operator on a tier, in a segment."""
+
+    tier: str
+    first: int
+    last: int
+    copies: int
+    segment: int
+    rewritten: bool
+    precision: str
+
+
+def build_problem(
+    chip: Chip,
+    products: Sequence[Product],
+    *,
+    objective: str,
+    min_bits: int,
+    fixed_latency_ps: int,
+    fixed_energy_pj: float,
+) -> Problem:
+    """The problem of placing `products`, in program order; those with the same numbers are one type."""
+    pricer = ChipPricer(chip, min_bits)
+    members: dict[Product, list[int]] = {}
+    for position, product in enumerate(products):
+        members.setdefault(product, []).append(position)
+    types: list[OperatorType] = []
+    for product, positions in members.items():
+        tables = families(pricer, product)
+        precisions = tuple(sorted({"", *(table.precision for family in tables for table in family.tables)}))
+        name = f"a product of {product.m} vectors with {product.k} x {product.n} weights in {product.groups} groups"
+        options = options_of(tables, pricer.arrays, precisions)
+        types.append(OperatorType(name, tuple(positions), options, tables, precisions))
+    return Problem(
+        tiers=pricer.tiers,
+        arrays=pricer.arrays,
+        types=tuple(types),
+        objective=objective,
+        fixed_latency_ps=fixed_latency_ps,
+        fixed_energy_pj=fixed_energy_pj,
+        static_power_mw=chip.static_power_mw,
+    )
+
+
+def parts_of(problem: Problem, plan: Plan) -> list[list[PlacedPart]]:
+    """The parts of each operator, in program order.
+
+    Of the operators of a type the first take the first options. A segment is what fits the scratch pools at once:
+    where a round's rewritten arrays don't fit beside those of the segment, the next one begins.
+    """
+    chosen = _options_by_operator(problem, plan)
+    residents = sum((kind.options.resident[option] for kind, option in chosen), np.zeros(len(problem.tiers), np.int64))
+    pool: Ints = problem.arrays - residents
+    used = np.zeros_like(pool)
+    segment, placed = 0, list[list[PlacedPart]]()
+    for kind, option in chosen:
+        parts, first = list[PlacedPart](), 0
+        scratch = kind.options.scratch[option]
+        for outputs in _rounds(kind.options, option):
+            if scratch.any():
+                if np.any(used + scratch > pool):
+                    segment, used = segment + 1, np.zeros_like(pool)
+                used = used + scratch
+            for tier in np.flatnonzero(outputs):
+                last = first + int(outputs[tier])
+                parts.append(_part(problem, kind, option, int(tier), first, last, segment))
+                first = last
+        placed.append(parts)
+    return placed
+
+
+def _options_by_operator(problem: Problem, plan: Plan) -> list[tuple[OperatorType, int]]:
+    by_position: dict[int, tuple[OperatorType, int]] = {}
+    for kind, counts in zip(problem.types, plan.counts, strict=True):
+        options = [option for option, count in sorted(counts.items()) for _ in range(count)]
+        by_position.update(zip(kind.members, ((kind, option) for option in options), strict=True))
+    return [by_position[position] for position in sorted(by_position)]
+
+
+def _rounds(options: OptionSet, option: int) -> list[Ints]:
+    """Outputs by tier of each round."""
+    rounds = int(options.rounds[option])
+    return [options.outputs[option]] * (rounds - 1) + [options.last[option]]
+
+
+def _part(
+    problem: Problem, kind: OperatorType, option: int, tier: int, first: int, last: int, segment: int
+) -> PlacedPart:
+    options = kind.options
+    mode = int(options.mode[option, tier])
+    assert mode != UNUSED
+    return PlacedPart(
+        problem.tiers[tier],
+        first,
+        last,
+        int(options.copies[option, tier]) if mode in (RESIDENT, REWRITTEN) else 1,
+        segment,
+        mode == REWRITTEN,
+        kind.precisions[int(options.precision[option, tier])],
+    )
