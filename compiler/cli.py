@@ -146,6 +146,7 @@ def compile_model(args: argparse.Namespace) -> None:
             dumps.write()
     from ..runtime_sim.chip_ir import chip_from_ir
     from ..runtime_sim.timing import simulate
+    from .onnx_reader.importer import absent_note
     from .summary import for_people, summarise
 
     with spinner("simulating"):
@@ -154,14 +155,16 @@ def compile_model(args: argparse.Namespace) -> None:
     summary = summarise(module, chip_from_ir(module), timing, clock.seconds)
     _write(args, module, summary, clock)
     if not args.quiet:
-        print(for_people(summary), file=sys.stderr if args.output == "-" else sys.stdout)
+        note = absent_note(module)
+        lines = [for_people(summary), *([] if note is None else [f"note: {note}"])]
+        print("\n".join(lines), file=sys.stderr if args.output == "-" else sys.stdout)
 
 
 def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "ModuleOp":
     """The model, through the pipeline."""
     from xdsl.passes import ModulePass
 
-    from .onnx_reader.importer import absent_note, read_onnx
+    from .onnx_reader.importer import read_onnx
     from .pipeline import build, run
     from .plan_files import new_context
 
@@ -178,9 +181,6 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
     clock.lap("start")
     with spinner(f"reading {args.model}"):
         module = read_onnx(args.model, dict(args.dim))
-    note = absent_note(module)
-    if note is not None and not args.quiet:
-        print(f"h3c: note: {note}", file=sys.stderr)
     clock.lap("read")
     if dumps is not None:
         dumps.add("read", module)
