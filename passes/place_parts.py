@@ -21,7 +21,7 @@ from ..runtime_sim.walk import main_function
 from ..runtime_sim.work import work_of
 from .lower_to_tile import digital_op
 from .placement.assemble import PlacedPart, build_problem, parts_of
-from .placement.problem import PlacementError, Plan, Problem
+from .placement.problem import PlacementError, Problem
 from .placement.strategies import Outcome, run
 from .units import Unit, units_of
 from .value_places import ValuePlaces, place_values
@@ -66,7 +66,8 @@ class PlaceParts(ModulePass):
             outcome = run(problem, strategy, self.time_limit)
         except PlacementError as error:
             raise InputError(str(error)) from None
-        _apply(operators, outcome.problem, outcome.plan)
+        for operator, parts in zip(operators, parts_of(outcome.problem, outcome.plan), strict=True):
+            operator.parts = ArrayAttr([_part(part, chip) for part in parts])
         op.attributes[SOLUTION] = _solution(outcome, strategy)
 
 
@@ -117,12 +118,9 @@ def _fixed_costs(units: Sequence[Unit], places: ValuePlaces, chip: Chip) -> tupl
     return latency_ps, energy_pj
 
 
-def _apply(operators: MatrixOps, problem: Problem, plan: Plan) -> None:
-    for op, parts in zip(operators, parts_of(problem, plan), strict=True):
-        op.parts = ArrayAttr([_part(part) for part in parts])
-
-
-def _part(part: PlacedPart) -> PartAttr:
+def _part(part: PlacedPart, chip: Chip) -> PartAttr:
+    """The part in IR, where a tier's first mode goes without saying."""
+    is_first = part.precision == chip.tier(part.tier).precisions()[0].name
     return PartAttr.of(
         part.tier,
         part.first,
@@ -130,7 +128,7 @@ def _part(part: PlacedPart) -> PartAttr:
         copies=part.copies,
         segment=part.segment,
         rewritten=part.rewritten,
-        precision=part.precision,
+        precision="" if is_first else part.precision,
     )
 
 

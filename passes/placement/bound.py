@@ -7,11 +7,11 @@ Take a round of `total` outputs. Its time t lies in some cell [lo, hi). At weigh
 p_i the price of an array of part i, and any multipliers theta_s >= 0 with sum <= 1 and nu >= 0:
 
     cost = per_ps t + sum_i (per_pj E_i + p_i arrays_i)
-         >= per_ps (1 - sum theta) lo + sum_i (per_pj E_i + p_i arrays_i + per_ps sum_s theta_s D_is)
+         >= per_ps ((1 - sum theta) lo + theta_0 min_i tail_i) + sum_i (per_pj E_i + p_i arrays_i + per_ps sum_s theta_s D_is)
          >= per_ps (1 - sum theta) lo + nu total + sum_i (G_i(n_i) - nu n_i)
 
-as t is at least lo and at least the sum over parts of their time D_is on shared resource s; sum n_i = total; and G_i(n)
-is the least of the bracket over all copies with which part i does n outputs in less than hi. The last sum is at least
+as t is at least lo, at least the sum over parts of their time D_is on shared resource s, and for s = 0 (off-chip reads, which
+parts begin with) at least that sum and what follows it in the part that is served last; sum n_i = total; and G_i(n) is the least of the bracket over all copies with which part i does n outputs in less than hi. The last sum is at least
 
     sum over tiers used of min over n of (G_i(n) - nu n),
 
@@ -36,7 +36,7 @@ import numpy as np
 from .problem import RESIDENT, STREAMED, Family, Floats, Ints, PartTable
 from .tables import first_copies
 
-LEVELS = ((32, 24), (8, 64), (8, 512))
+LEVELS = ((32, 16), (8, 48), (8, 256))
 """For each level into how many cells each cell is cut, and the most rows of a table that are looked at."""
 MOST_CELLS = 192
 """More cells than these are not cut."""
@@ -65,13 +65,13 @@ class OperatorBound:
 
 
 def operator_bound(
-    families: tuple[Family, ...], prices: Prices, target: float, enough: float, *, quick: bool = False
+    families: tuple[Family, ...], prices: Prices, target: float, enough: float, depth: int = len(LEVELS)
 ) -> OperatorBound:
     """At most what any plan of the operator costs at `prices`, and at most `target`.
 
-    Refining stops when what is left to gain is at most `enough`, and after the first level if it is to be `quick`.
+    Refining stops when what is left to gain is at most `enough`, and after `depth` levels.
     """
-    levels = LEVELS[:1] if quick else LEVELS
+    levels = LEVELS[:depth]
     least, cells = target, list[tuple[Ints, Ints]]()
     for family in families:
         share = 1 / family.rounds
@@ -103,6 +103,8 @@ class _Part:
     cost: Floats
     alpha: float
     beta: float
+    tail: int
+    """The shortest time beside off-chip reads, in picoseconds."""
 
 
 def _round_bound(
@@ -115,9 +117,9 @@ def _round_bound(
     for level, (split, rows) in enumerate(levels):
         low, high = _cut(low, high, max(1, min(split, MOST_CELLS // len(low))))
         best = np.full(len(low), -np.inf)
-        for theta in thetas if level else thetas[:1] + thetas[4::4]:
+        for theta in thetas[:1] if level == 0 else thetas:
             parts = [_part(table, prices, family.rounds, theta, rows) for table in family.tables]
-            bound = prices.per_ps * (1 - theta.sum()) * low + _cell_bounds(parts, total, high)
+            bound = prices.per_ps * (1 - theta.sum()) * low + _cell_bounds(parts, total, high, prices.per_ps * theta[0])
             best = np.maximum(best, bound)
         open_ = best < target - enough
         least = min(least, float(best[~open_].min(initial=np.inf)))
@@ -130,19 +132,26 @@ def _round_bound(
 def _first_cell(family: Family, total: int, prices: Prices, target: float) -> tuple[Ints, Ints]:
     """Two cells [lo, hi) of time: from the first at which all tiers together could do `total` to where time alone costs the
     target, and beyond. No round is faster."""
-    fastest = [(table, np.maximum.accumulate(table.floor_latency_ps.min(axis=1))) for table in family.tables]
-    times = np.unique(np.concatenate([f for _, f in fastest]))
-    able: dict[int, Ints] = {}
-    for table, f in fastest:
-        row = np.searchsorted(f, times, side="right")
-        outputs = np.where(row > 0, table.outputs[np.maximum(row, 1) - 1], 0)
-        able[table.tier] = np.maximum(able.get(table.tier, 0), outputs)
-    start = max(1, int(times[int(np.argmax(sum(able.values()) >= total))]))
+    start = _earliest(family, total)
     end = max(int(table.latency_ps.max()) for table in family.tables) + 1
     if prices.per_ps > 0:
         end = min(end, int(target / prices.per_ps) + 1)
     end = max(end, start + 1)
     return np.array([start, end]), np.array([end, 2**60])
+
+
+def _earliest(family: Family, total: int) -> int:
+    """A time before which the tiers together cannot have done `total` outputs."""
+    fastest = [(table, np.maximum.accumulate(table.floor_latency_ps.min(axis=1))) for table in family.tables]
+    early, late = 0, max(int(f[-1]) for _, f in fastest)
+    while late - early > 1:
+        middle = (early + late) // 2
+        able: dict[int, int] = {}
+        for table, f in fastest:
+            rows = int(np.searchsorted(f, middle, side="right"))
+            able[table.tier] = max(able.get(table.tier, 0), int(table.outputs[rows - 1]) if rows else 0)
+        early, late = (early, middle) if sum(able.values()) >= total else (middle, late)
+    return max(late, 1)
 
 
 def _thetas(family: Family, prices: Prices, start: int) -> list[Floats]:
@@ -171,12 +180,14 @@ def _cut(low: Ints, high: Ints, split: int) -> tuple[Ints, Ints]:
 def _part(table: PartTable, prices: Prices, rounds: int, theta: Floats, rows: int) -> _Part:
     """A table at prices, with at most about `rows` rows: first and last rows of intervals."""
     time = prices.per_ps * theta
+    tail = int((table.floor_latency_ps - table.floor_shared_ps[0]).min())
+    tail = min(tail, int((table.latency_ps - table.shared_ps[0]).min()))
     if table.mode == STREAMED:
         values = prices.per_pj * table.energy_pj[:, 0] + time @ table.shared_ps[:, :, 0]
         outputs = table.outputs.astype(np.float64)
         beta = float((values[-1] - values[0]) / max(outputs[-1] - outputs[0], 1.0))
         every = np.arange(len(outputs))
-        return _Part(table, every, every, outputs, outputs, values, float((values - beta * outputs).min()), beta)
+        return _Part(table, every, every, outputs, outputs, values, float((values - beta * outputs).min()), beta, tail)
     stride = -(-len(table.outputs) // rows)
     first = np.arange(0, len(table.outputs), stride)
     last = np.minimum(first + stride, len(table.outputs)) - 1
@@ -185,14 +196,17 @@ def _part(table: PartTable, prices: Prices, rounds: int, theta: Floats, rows: in
     arrays = np.where(needed <= prices.arrays[table.tier], price * needed, np.inf)
     begin = arrays + prices.per_pj * table.floor_energy_pj[first] + _timed(time, table.floor_shared_ps[:, first])
     end = arrays + prices.per_pj * table.energy_pj[last] + _timed(time, np.maximum(table.shared_ps[:, last] - 1, 0))
-    cost = np.concatenate([begin, end])
+    # Where only arrays cost, the last outputs of an interval cost no more than its first.
+    both = prices.per_pj > 0 or time.any()
+    cost = np.concatenate([begin, end]) if both else end
     cost = np.minimum.accumulate(cost[:, ::-1], axis=1)[:, ::-1]
-    outputs = np.concatenate([table.floor_outputs[first], table.outputs[last]]).astype(np.float64)
+    outputs = np.concatenate([table.floor_outputs[first], table.outputs[last]]) if both else table.outputs[last]
     # What the arrays of an end could do: as much as the last row with as many arrays.
     fill = table.outputs[np.searchsorted(table.arrays[:, 0], table.arrays[last, 0], side="right") - 1]
     # One more column: no number of copies is fast enough.
     cost = np.append(cost, np.full((len(cost), 1), np.inf), axis=1)
-    return _Part(table, first, last, outputs, np.tile(fill, 2).astype(np.float64), cost, 0.0, 0.0)
+    fill = np.tile(fill, 2 if both else 1).astype(np.float64)
+    return _Part(table, first, last, outputs.astype(np.float64), fill, cost, 0.0, 0.0, tail)
 
 
 def _timed(time: Floats, shared_ps: Ints) -> Floats:
@@ -200,8 +214,11 @@ def _timed(time: Floats, shared_ps: Ints) -> Floats:
     return np.tensordot(time, shared_ps, 1) if time.any() else np.zeros(shared_ps.shape[1:])
 
 
-def _cell_bounds(parts: list[_Part], total: int, high: Ints) -> Floats:
-    """[cell]: the least over sets of parts of the greatest over (nu, kappa) of what the docstring says, for times below `high`."""
+def _cell_bounds(parts: list[_Part], total: int, high: Ints, per_tail_ps: float) -> Floats:
+    """[cell]: the least over sets of parts of the greatest over (nu, kappa) of what the docstring says, for times below `high`.
+
+    `per_tail_ps` weighs the shortest time that a part needs beside its off-chip reads.
+    """
     within = high - 1
     costs = [None if part.table.mode == STREAMED else _costs(part, within) for part in parts]
     reach = [_reach(part, cost, within) for part, cost in zip(parts, costs, strict=True)]
@@ -222,7 +239,9 @@ def _cell_bounds(parts: list[_Part], total: int, high: Ints) -> Floats:
     value = slopes * total + fills * filled[:, None, :]
     for tier in range(sets.shape[1]):
         value += all_terms[sets[:, tier]]
-    return np.where(able, value.max(axis=1), np.inf).min(axis=0)
+    tails = np.array([*(float(part.tail) for part in parts), np.inf])
+    least = value.max(axis=1) + per_tail_ps * tails[sets].min(axis=1)[:, None]
+    return np.where(able, least, np.inf).min(axis=0)
 
 
 def _part_sets(parts: list[_Part]) -> Ints:
@@ -260,8 +279,8 @@ def _sums(parts: list[_Part], total: int) -> Ints:
 
 def _costs(part: _Part, within: Ints) -> Floats:
     """[end of interval, cell]: G."""
-    column = first_copies(part.table, within, floor=True)[part.first]
-    return np.take_along_axis(part.cost, np.concatenate([column, column]), axis=1)
+    column = first_copies(part.table.floor_latency_ps[part.first], within)
+    return np.take_along_axis(part.cost, np.tile(column, (len(part.cost) // len(column), 1)), axis=1)
 
 
 def _reach(part: _Part, cost: Floats | None, within: Ints) -> Ints:
@@ -270,7 +289,7 @@ def _reach(part: _Part, cost: Floats | None, within: Ints) -> Ints:
         fastest = np.maximum.accumulate(part.table.floor_latency_ps[:, 0])
         row = np.searchsorted(fastest, within, side="right")
         return np.where(row > 0, part.table.outputs[np.maximum(row, 1) - 1], 0)
-    able = np.isfinite(cost[len(part.last) :])
+    able = np.isfinite(cost[-len(part.last) :])
     row = np.where(able.any(axis=0), len(able) - able[::-1].argmax(axis=0), 0)
     return np.where(row > 0, part.table.outputs[part.last[np.maximum(row, 1) - 1]], 0)
 
@@ -283,7 +302,7 @@ def _slopes(parts: list[_Part], costs: list[Floats | None], cells: int) -> Float
         if cost is None:
             result.append(np.full(cells, max(part.beta, 0.0)))
             continue
-        rows = len(part.last)
+        rows = len(cost) - len(part.last)
         last = np.maximum(np.isfinite(cost[rows:]).sum(axis=0) - 1, 0)
         at = [rows + 0 * last, rows + last // 2, rows + last]
         points = [(np.zeros(cells), np.zeros(cells)), (part.outputs[0] + np.zeros(cells), cost[0])]
@@ -292,7 +311,8 @@ def _slopes(parts: list[_Part], costs: list[Floats | None], cells: int) -> Float
             run = np.maximum(points[j][0] - points[i][0], 1.0)
             rise = points[j][1] - points[i][1]
             result.append(np.where(np.isfinite(rise), np.maximum(rise / run, 0.0), 0.0))
-    return np.stack(result)
+    slopes = np.stack(result)
+    return slopes[np.append(True, slopes[1:].any(axis=1))]
 
 
 def _term(part: _Part, cost: Floats | None, reach: Ints, slopes: Floats, fills: Floats) -> Floats:
@@ -300,10 +320,8 @@ def _term(part: _Part, cost: Floats | None, reach: Ints, slopes: Floats, fills: 
     if cost is None:
         term = part.alpha + (part.beta - slopes) * np.where(slopes > part.beta, reach, part.outputs[0])
         return np.where(reach > 0, term, np.inf)
-    if len(slopes) * cost.size < 2**18:
-        left = cost[None] - slopes[:, None] * part.outputs[:, None] - fills[:, None] * part.filled[:, None]
-        return left.min(axis=1)
     result = np.empty_like(slopes)
     for i, (nu, kappa) in enumerate(zip(slopes, fills, strict=True)):
-        result[i] = (cost - nu * part.outputs[:, None] - kappa * part.filled[:, None]).min(axis=0)
+        left = cost - kappa * part.filled[:, None] if kappa.any() else cost
+        result[i] = (left - nu * part.outputs[:, None] if nu.any() else left).min(axis=0)
     return result

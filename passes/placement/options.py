@@ -65,7 +65,10 @@ def options_at(
     """Options balanced at the times of parts that lie in `cells`, which are for each family times [lo, hi) of a round."""
     sets: list[OptionSet] = []
     for family, (low, high) in zip(families, cells, strict=True):
-        times = np.unique(np.concatenate([table.latency_ps.ravel() for table in family.tables]))
+        if not len(low):
+            continue
+        times = np.concatenate([table.latency_ps.ravel() for table in family.tables])
+        times = np.unique(times[(times >= low.min()) & (times < high.max())])
         inside = np.zeros(len(times), np.bool_)
         for first, end in zip(np.searchsorted(times, low), np.searchsorted(times, high), strict=True):
             # Of many times in a cell some, evenly.
@@ -104,7 +107,7 @@ def _taus(family: Family) -> Ints:
 def balanced(family: Family, arrays: Ints, taus: Ints) -> Genes:
     """The splits of one family at every tau of `taus`."""
     tables = family.tables
-    columns = [None if table.mode == STREAMED else first_copies(table, taus) for table in tables]
+    columns = [None if table.mode == STREAMED else first_copies(table.latency_ps, taus) for table in tables]
     most = np.stack([_most_rows(table, c, taus, arrays) for table, c in zip(tables, columns, strict=True)])
     patterns = _patterns(tables)
     chosen = np.array([[i in p.chosen for i in range(len(tables))] for p in patterns])
@@ -226,17 +229,28 @@ def priced(family: Family, genes: Genes, precisions: tuple[str, ...]) -> OptionS
 
 
 def _round_price(family: Family, genes: Genes, rows: Ints) -> tuple[Ints, np.ndarray]:
-    """Time and energy of one round with the given rows of the tables."""
-    latency = np.zeros(len(rows), np.int64)
-    energy = np.zeros(len(rows))
-    shared = np.zeros((len(family.tables[0].shared_ps), len(rows)), np.int64)
+    """Time and energy of one round with the given rows of the tables.
+
+    Parts meet on the ports that they share. The first port, off-chip reads, stands at the head of a part's work: it
+    serves parts one after the other, the one with the longest tail behind it first, so a part ends when those before it
+    and itself have been read, and its own tail is over (a single machine with delivery times, Jackson's rule).
+    """
+    count, parts = len(rows), len(family.tables)
+    latency, read = np.zeros((parts, count), np.int64), np.zeros((parts, count), np.int64)
+    energy = np.zeros(count)
+    shared = np.zeros((len(family.tables[0].shared_ps), count), np.int64)
     for i, table in enumerate(family.tables):
         used = np.flatnonzero(genes.table[:, table.tier] == i)
         row, column = rows[used, table.tier], genes.column[used, table.tier]
-        latency[used] = np.maximum(latency[used], table.latency_ps[row, column])
+        latency[i, used] = table.latency_ps[row, column]
+        read[i, used] = table.shared_ps[0, row, column]
         energy[used] += table.energy_pj[row, column]
         shared[:, used] += table.shared_ps[:, row, column]
-    return np.maximum(latency, shared.max(axis=0, initial=0)), energy
+    tail = latency - read
+    order = np.argsort(-tail, axis=0, kind="stable")
+    served = np.cumsum(np.take_along_axis(read, order, axis=0), axis=0)
+    ends = (served + np.take_along_axis(tail, order, axis=0)).max(axis=0)
+    return np.maximum(ends, shared.max(axis=0, initial=0)), energy
 
 
 def _last_rows(family: Family, genes: Genes, outputs: Ints, mode: Ints, last: Ints) -> tuple[Ints, Ints]:

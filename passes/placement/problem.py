@@ -5,7 +5,8 @@ outputs are shared by at most one *part* per tier. A part is *resident* (arrays 
 *rewritten* (programmed at each execution, just before use, into arrays of the tier's scratch pool) or *streamed* (the
 tier has no arrays). With r >= 2 no part is resident. A part has its copies and its precision.
 
-    time of a round    = max(max over parts of the part's time, sum over parts of its time on each shared resource)
+    time of a round    = max over parts of (off-chip reads of the parts served before it + its own time),
+                         and at least the sum over parts of their time on each shared resource
     latency            = fixed latency + sum over operators and rounds
     energy             = fixed energy + sum over parts + static power x latency
     capacity of tier t : sum of resident arrays + S_t <= arrays_t,  S_t >= scratch arrays of every rewritten part

@@ -63,8 +63,8 @@ class Pool:
 
     def first_least(self, values: Floats) -> Ints:
         """The first option with the least of `values`, for each type."""
-        order = np.lexsort((np.arange(len(values)), values, self.kind))
-        return order[self.start]
+        hits = np.flatnonzero(values == self.least(values)[self.kind])
+        return hits[np.searchsorted(hits, self.start)]
 
 
 @dataclass(frozen=True)

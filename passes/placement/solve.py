@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .bound import OperatorBound, Prices, operator_bound
+from .bound import LEVELS, OperatorBound, Prices, operator_bound
 from .integer import Limits, choose, undominated
 from .options import options_at
 from .problem import Floats, Ints, OptionSet, Plan, Problem, evaluate
@@ -30,13 +30,15 @@ from .relaxation import Pool, Relaxed, constant_term, relax
 
 SMALL = 600
 """A problem of no more undominated options is solved to its optimum."""
-ROUNDS = 2
-"""How often options are refined for one pair of weights."""
+PEEK = 2
+"""Levels of the bound that show where options are missing."""
+TANGENTS = 3
 ENOUGH = 5e-4
 """Relative gap of an operator's bound at which it is not refined further; gap of the integer program."""
 COLUMNS = 200
 NODES = 400
 LINES = 16
+"""Most lines around the hull for EDP."""
 OPTIMAL = 1e-6
 """A relative gap that is none."""
 SAFE = 1 - 1e-9
@@ -76,6 +78,15 @@ class _Line:
     latency: float
     energy: float
 
+    @property
+    def slope(self) -> float:
+        """From 0, of least latency, to infinity, of least energy."""
+        return self.b / self.a if self.a else np.inf
+
+    def cuts(self, corner: tuple[float, float]) -> float:
+        """By which share of its own height the line is above a corner."""
+        return 1 - (self.a * corner[0] + self.b * corner[1]) / self.least if self.least else 0.0
+
 
 class _Search:
     """The state of one solve: the problem with the options so far, the best plan."""
@@ -102,54 +113,119 @@ class _Search:
 
     def edp(self) -> float:
         """Energy-delay product: the bound."""
+        if self.few() is None:
+            self.at_tangent()
+        lines = self.hull()
+        if self.few() is None:
+            lines = self.hardened(lines)
+        corners = [_corner(first, second) for first, second in zip(lines, lines[1:], strict=False)]
+        return min(_product(corner) for corner in corners) * SAFE
+
+    def at_tangent(self) -> None:
+        """Plans at the weights at which the best plan so far is, and new options there."""
+        for turn in range(TANGENTS):
+            a, b = self.best.energy_pj, float(self.best.latency_ps)
+            relaxed = self.relaxed(a, b)
+            if turn == TANGENTS - 1 and self.left() > 0:
+                self.refine(relaxed, self.operator_bounds(relaxed, a, b, PEEK), a, b)
+                relaxed = self.relaxed(a, b)
+            self.plan(relaxed, self.cost(a, b))
+
+    def hull(self) -> list[_Line]:
+        """Lines around the lower hull of all options (as shares), dense where the product is least."""
         lines = [self.line(1.0, 0.0), self.line(0.0, 1.0)]
         finished: set[tuple[float, float]] = set()
-        while True:
+        while len(lines) < LINES and self.left() > 0:
             corners = [_corner(first, second) for first, second in zip(lines, lines[1:], strict=False)]
-            products = [max(latency, 0.0) * max(energy, 0.0) / 1000 for latency, energy in corners]
-            order = [i for i in np.argsort(products, kind="stable") if corners[i] not in finished]
-            if not order or products[order[0]] >= self.value(self.best) * (1 - ENOUGH):
+            open_ = [i for i in range(len(corners)) if corners[i] not in finished]
+            open_ = [i for i in open_ if _product(corners[i]) < self.value(self.best) * (1 - OPTIMAL)]
+            if not open_:
                 break
-            if len(lines) >= LINES or self.left() <= 0:
-                break
-            at = int(order[0])
+            at = min(open_, key=lambda i: _product(corners[i]))
             first, second = lines[at], lines[at + 1]
             a, b = first.energy - second.energy, second.latency - first.latency
             if a > 0 and b > 0:
                 line = self.line(a, b)
-                if line.a * corners[at][0] + line.b * corners[at][1] < line.least * SAFE:
+                if line.cuts(corners[at]) > OPTIMAL:
                     lines.insert(at + 1, line)
                     continue
             finished.add(corners[at])
-        self.line(self.best.energy_pj, float(self.best.latency_ps))
-        return float(min(products))
+        return lines
+
+    def hardened(self, soft: list[_Line]) -> list[_Line]:
+        """Lines that hold for all plans: first roughly those at the ends, then, where the product is least, others."""
+        lines = [self.harden(soft[0], 1), self.harden(soft[-1], 1)]
+        while True:
+            corners = [_corner(first, second) for first, second in zip(lines, lines[1:], strict=False)]
+            at = min(range(len(corners)), key=lambda i: _product(corners[i]))
+            if _product(corners[at]) >= self.value(self.best) * (1 - ENOUGH) or self.left() <= 0 or not soft:
+                return lines
+            best = max(soft, key=lambda line: line.cuts(corners[at]))
+            soft.remove(best)
+            if best.cuts(corners[at]) <= ENOUGH:
+                return lines
+            line = self.harden(best, len(LEVELS))
+            if line.cuts(corners[at]) > 0:
+                lines = sorted([line, *(kept for kept in lines if kept.slope != line.slope)], key=lambda each: each.slope)
+
+    def harden(self, line: _Line, depth: int) -> _Line:
+        """The same line moved to where it holds for all plans."""
+        relaxed = self.relaxed(line.a, line.b)
+        return replace(line, least=self.least(relaxed, self.operator_bounds(relaxed, line.a, line.b, depth), line.a, line.b))
+
+    def single(self) -> float:
+        """Latency or energy alone: the bound, in the objective's unit."""
+        a, b = (1.0, 0.0) if self.problem.objective == "latency" else (0.0, 1.0)
+        if self.few() is not None:
+            least = self.line(a, b).least
+            return least / 1000 if a else least
+        relaxed = self.relaxed(a, b)
+        least = -np.inf
+        for depth in (PEEK, len(LEVELS)):
+            bounds = self.operator_bounds(relaxed, a, b, depth)
+            least = max(least, self.least(relaxed, bounds, a, b))
+            if self.refine(relaxed, bounds, a, b):
+                relaxed = self.relaxed(a, b)
+        self.plan(relaxed, self.cost(a, b))
+        return least / 1000 if a else least
 
     def line(self, a: float, b: float) -> _Line:
-        """The bound of a latency + b energy over all plans; improves the best plan on the way."""
-        cost = self.cost(a, b)
-        if not any(kind.families for kind in self.problem.types):
-            every = undominated(self.pool, cost, np.arange(len(self.pool)))
-            if len(every) <= SMALL:
-                return self.small_line(a, b, cost, every)
-        relaxed, least = relax(self.pool, cost), -np.inf
-        for turn in range(ROUNDS + 1):
-            bounds = self.operator_bounds(relaxed, a, b)
-            terms = float(self.pool.multiplicity @ np.array([bound.value for bound in bounds]))
-            least = max(least, terms + constant_term(self.pool, relaxed.prices, relaxed.scratch_prices))
-            if turn == ROUNDS or self.left() <= 0 or not self.refine(relaxed, bounds, a, b):
-                break
-            cost = self.cost(a, b)
-            relaxed = relax(self.pool, cost)
+        """A line under all options; on the way a plan, where one may be better than the best so far."""
+        few = self.few()
+        if few is not None:
+            return self.small_line(a, b, few)
+        relaxed = self.relaxed(a, b)
         latency = float(self.pool.latency[relaxed.columns] @ relaxed.shares)
         energy = float(self.pool.energy[relaxed.columns] @ relaxed.shares)
         latency, energy = self.with_fixed(latency, energy)
-        if self.problem.value(latency, energy) < self.value(self.best):
-            self.plan(relaxed, cost)
-        fixed_latency, fixed_energy = self.with_fixed(0.0, 0.0)
-        return _Line(a, b, least * SAFE + a * fixed_latency + b * fixed_energy, latency, energy)
+        if self.problem.value(latency, energy) < self.value(self.best) * (1 - ENOUGH):
+            self.plan(relaxed, self.cost(a, b))
+        return _Line(a, b, self.constant(a, b) + relaxed.bound * SAFE, latency, energy)
 
-    def small_line(self, a: float, b: float, cost: Floats, columns: Ints) -> _Line:
-        """The same for few options, whose best plan is found with certainty."""
+    def few(self) -> Ints | None:
+        """All options where there are few, and nothing beyond them; else None."""
+        if any(kind.families for kind in self.problem.types) or len(self.pool) > SMALL:
+            return None
+        return np.arange(len(self.pool))
+
+    def relaxed(self, a: float, b: float) -> Relaxed:
+        return relax(self.pool, self.cost(a, b))
+
+    def least(self, relaxed: Relaxed, bounds: list[OperatorBound], a: float, b: float) -> float:
+        """The least of a latency + b energy over all plans, by the prices of the relaxation."""
+        terms = float(self.pool.multiplicity @ np.array([bound.value for bound in bounds]))
+        least = terms + constant_term(self.pool, relaxed.prices, relaxed.scratch_prices)
+        return self.constant(a, b) + least * SAFE
+
+    def constant(self, a: float, b: float) -> float:
+        """What is in a latency + b energy whatever the plan."""
+        latency, energy = self.with_fixed(0.0, 0.0)
+        return a * latency + b * energy
+
+    def small_line(self, a: float, b: float, columns: Ints) -> _Line:
+        """The same for few options, of which the best plan is found with certainty."""
+        cost = self.cost(a, b)
+        columns = undominated(self.pool, cost, columns)
         chosen = choose(self.pool, cost, columns, Limits(0.0, 10**9, max(self.left(), 0.01)))
         plan = None if chosen is None else evaluate(self.problem, chosen.counts)
         if plan is None or chosen is None:
@@ -158,10 +234,8 @@ class _Search:
             proven, bound = chosen.proven, chosen.bound
             self.offer(plan)
         self.timed_out |= not proven
-        fixed_latency, fixed_energy = self.with_fixed(0.0, 0.0)
-        fixed = a * fixed_latency + b * fixed_energy
         reached = a * plan.latency_ps + b * plan.energy_pj
-        return _Line(a, b, reached if proven else bound * SAFE + fixed, float(plan.latency_ps), plan.energy_pj)
+        return _Line(a, b, reached if proven else bound * SAFE + self.constant(a, b), float(plan.latency_ps), plan.energy_pj)
 
     def cost(self, a: float, b: float) -> Floats:
         """What each option adds to a latency + b energy."""
@@ -178,7 +252,7 @@ class _Search:
         if self.value(plan) < self.value(self.best):
             self.best = plan
 
-    def operator_bounds(self, relaxed: Relaxed, a: float, b: float) -> list[OperatorBound]:
+    def operator_bounds(self, relaxed: Relaxed, a: float, b: float, depth: int) -> list[OperatorBound]:
         """For each type the least cost of one operator at the relaxation's prices, over all plans that its tables know."""
         problem, pool = self.problem, self.pool
         resident = np.zeros(len(problem.tiers))
@@ -192,7 +266,7 @@ class _Search:
             rewritten = np.zeros(len(problem.tiers))
             rewritten[pool.tiers] = relaxed.scratch_prices[k] / pool.capacity
             prices = Prices(a + b * problem.static_pj_per_ps, b, resident, rewritten, problem.arrays)
-            result.append(operator_bound(kind.families, prices, target, ENOUGH * target, quick=self.left() <= 0))
+            result.append(operator_bound(kind.families, prices, target, ENOUGH * target, depth if self.left() > 0 else 1))
         return result
 
     def refine(self, relaxed: Relaxed, bounds: list[OperatorBound], a: float, b: float) -> bool:
@@ -236,6 +310,11 @@ class _Search:
         plan = evaluate(self.problem, chosen.counts)
         if plan is not None:
             self.offer(plan)
+
+
+def _product(corner: tuple[float, float]) -> float:
+    """Its product in pJ ns."""
+    return max(corner[0], 0.0) * max(corner[1], 0.0) / 1000
 
 
 def _corner(first: _Line, second: _Line) -> tuple[float, float]:

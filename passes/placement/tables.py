@@ -165,10 +165,9 @@ def _priced(pricer: Pricer, product: Any, kind: PartKind, outputs: Ints, copies:
     )
 
 
-def first_copies(table: PartTable, within_ps: NDArray[np.int64], *, floor: bool = False) -> Ints:
-    """[row, k]: the least column of `table` whose time is at most `within_ps[k]`; the number of columns if none is."""
-    latency = table.floor_latency_ps if floor else table.latency_ps
-    fastest = np.minimum.accumulate(latency, axis=1)
+def first_copies(latency_ps: Ints, within_ps: NDArray[np.int64]) -> Ints:
+    """[row, k]: the least column of `latency_ps` [row, column] that is at most `within_ps[k]`; their number if none is."""
+    fastest = np.minimum.accumulate(latency_ps, axis=1)
     rows, columns = fastest.shape
     # One search over all rows: each row ascending (reversed), lifted above the row before it.
     lift = int(fastest.max()) + 1
