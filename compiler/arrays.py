@@ -46,11 +46,12 @@ def _arrays(path: Path, key: str | None = None) -> dict[str, Array]:
 
 
 def npz_bytes(arrays: dict[str, Array]) -> bytes:
-    """The content of an .npz file; the same arrays give the same bytes."""
+    """The content of an .npz file; the same arrays give the same bytes. Bfloat16, not in NumPy, becomes float32."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             entry = io.BytesIO()
-            np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+            known = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+            np.lib.format.write_array(entry, np.asanyarray(known), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), entry.getvalue())
     return stream.getvalue()

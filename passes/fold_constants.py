@@ -16,7 +16,7 @@ from ..dialects.onnx_ops import ConstantOfShapeOp
 from ..dialects.values import shape_of, tensor_type
 from ..runtime_sim.errors import InputError
 from .lowering.constants import is_constant, is_missing, make_constant, make_missing, make_splat, scalar_of
-from .lowering.site import Site, erase_dead, is_swap, known_tensors, opset, opsets, top_ops
+from .lowering.site import Site, erase_dead, is_swap, known_tensors, opset, top_ops
 
 MAX_GROWTH_ELEMENTS = 1 << 16
 """A result above this size, and larger than its operands, stays to be computed at run time."""
@@ -232,13 +232,13 @@ def _evaluate(
 
     One run computes all; if that fails, each op runs alone.
     """
-    from ..runtime_sim.onnx_graph import Program
+    from ..runtime_sim.onnx_graph import Program, module_opset
     from ..runtime_sim.weights import STORE
 
     wanted = [value for value in _frontier(list(marked)) if value.owner in set(ops)]
     if not wanted:
         return {}, set()
-    versions = opsets(module)
+    versions = module_opset(module)
     try:
         return dict(zip(wanted, Program(ops, [], wanted, STORE, versions)([]), strict=True)), set()
     except InputError:  # one op has no kernel, or is wrong

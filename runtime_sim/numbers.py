@@ -27,7 +27,8 @@ from .chip_ir import chip_from_ir
 from .errors import InputError, where
 from .interface import checked_inputs, outputs_of, result_names
 from .matrix_product import MatrixPart, MatrixProduct
-from .sessions import DigitalRegion, Each, Ragged, Same, Values, opsets
+from .onnx_graph import module_opset
+from .sessions import DigitalRegion, Each, Ragged, Same, Values
 from .walk import Visitor, definition, main_function, users, walk
 from .weights import STORE, WeightStore
 from .windows import Window
@@ -112,7 +113,7 @@ class _Run(Visitor):
     def __init__(self, module: ModuleOp, ideal: bool, store: WeightStore, stack: bool):
         self._module, self._ideal, self._store, self._stack = module, ideal, store, stack
         self._chip: Chip = chip_from_ir(module)
-        self._opsets = opsets(module)
+        self._opsets = module_opset(module)
         self._products: dict[MvmOp, MatrixProduct] = {}
         self._regions: dict[DigitalOp, DigitalRegion] = {}
         self._values: dict[SSAValue, Values] = {}

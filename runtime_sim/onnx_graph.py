@@ -45,17 +45,14 @@ _INLINE_BYTES = 1 << 16
 
 
 def module_opset(module: ModuleOp) -> dict[str, int]:
-    """The versions of the operator sets of a module's model, by domain ("" for ai.onnx)."""
+    """The versions of the operator sets of a module's model, by domain ("" for ai.onnx, 17 where nothing is said)."""
     model = module.attributes.get("h3.model")
     opset = model.data.get("opset") if isinstance(model, DictionaryAttr) else None
-    if not isinstance(opset, DictionaryAttr):
-        raise InputError("the module has no attribute h3.model = {opset = {ai.onnx = ..}}")
-    versions = {unescape(domain): version for domain, version in opset.data.items()}
-    return {
-        "" if domain == "ai.onnx" else domain: version.value.data
-        for domain, version in versions.items()
-        if isinstance(version, IntegerAttr)
-    }
+    found = {"": 17}
+    for domain, version in opset.data.items() if isinstance(opset, DictionaryAttr) else ():
+        if isinstance(version, IntegerAttr):
+            found["" if domain == "ai.onnx" else unescape(domain)] = version.value.data
+    return found
 
 
 def node_name(op: Operation) -> str:

@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp
 
 from ..dialects.onnx import CustomOp
 from ..dialects.text import unescape
@@ -20,8 +19,6 @@ from .walk import definition
 from .weights import WeightStore
 
 Array = NDArray[Any]
-
-STANDARD = ("", "ai.onnx")
 
 
 @dataclass(frozen=True)
@@ -51,17 +48,6 @@ class Ragged:
 
 Values: TypeAlias = Same | Each | Ragged
 """One value of the plan, in all executions."""
-
-
-def opsets(module: ModuleOp) -> dict[str, int]:
-    """The version of each domain that the model uses; that of ai.onnx as "", as ONNX files have it."""
-    model = module.attributes.get("h3.model")
-    versions = model.data.get("opset") if isinstance(model, DictionaryAttr) else None
-    found: dict[str, int] = {"": 17}
-    for domain, version in versions.data.items() if isinstance(versions, DictionaryAttr) else ():
-        if isinstance(version, IntegerAttr):
-            found["" if domain in STANDARD else unescape(domain)] = version.value.data
-    return found
 
 
 @dataclass

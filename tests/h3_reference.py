@@ -34,10 +34,10 @@ from h3c.passes.fold_batch_norm import FoldBatchNorm
 from h3c.passes.fold_constants import FoldConstants
 from h3c.passes.fuse_bias_activation import FuseBiasActivation
 from h3c.passes.lower_matrix_ops import LowerMatrixOps
-from h3c.passes.lowering.site import main_block, opsets
 from h3c.passes.model_figures import ModelFigures
 from h3c.passes.verify_h3 import VerifyH3
-from h3c.runtime_sim.onnx_graph import Program
+from h3c.runtime_sim.onnx_graph import Program, module_opset
+from h3c.runtime_sim.walk import main_function
 from h3c.runtime_sim.weights import STORE
 from h3c.runtime_sim.windows import Window, columns
 
@@ -96,7 +96,7 @@ class Reference:
     """A module made ready to run; inputs and outputs by their h3.name."""
 
     def __init__(self, module: ModuleOp):
-        block = main_block(module)
+        block = main_function(module).body.block
         func = block.parent_op()
         assert isinstance(func, FuncOp)
         last = block.last_op
@@ -106,7 +106,7 @@ class Reference:
         self.outputs = _names(func.res_attrs)
         self._steps: list[MatmulOp | ConvOp | tuple[Program, Sequence[SSAValue], Sequence[SSAValue]]] = []
         self._constants: dict[SSAValue, Array] = {}
-        versions = opsets(module)
+        versions = module_opset(module)
         pending: list[Operation] = []
         for op in block.ops:
             if isinstance(op, WeightOp):
@@ -254,10 +254,10 @@ def assert_same(source: onnx.ModelProto | Path, module: ModuleOp, bar: float = 1
 
 def products(module: ModuleOp) -> list[MatmulOp | ConvOp]:
     """The h3 products of @main, in order."""
-    return [op for op in main_block(module).ops if isinstance(op, MatmulOp | ConvOp)]
+    return [op for op in main_function(module).body.block.ops if isinstance(op, MatmulOp | ConvOp)]
 
 
 def names(module: ModuleOp) -> list[str]:
     """The names of @main's ops that compute, in order."""
     constants = ("h3.weight", "onnx.Constant", "onnx.NoValue", "func.return")
-    return [op.name for op in main_block(module).ops if op.name not in constants]
+    return [op.name for op in main_function(module).body.block.ops if op.name not in constants]

@@ -150,7 +150,7 @@ def test_weights_that_are_absent_compile_with_a_note_and_stop_a_run(
     (tmp_path / "m.onnx").write_bytes(made(weights=[external("absent.bin")]).SerializeToString())
     done = command("h3c", "m.onnx", "-o", "plan.mlir")
     assert done.returncode == 0, done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert "note: " in done.stdout
     np.savez(tmp_path / "x.npz", x=np.ones((4, 20), np.float32))
     assert command("h3c-sim", "plan.mlir").returncode == 0
     assert "w" in fails("h3c-sim", "plan.mlir", "--inputs", "x.npz", "-o", "y.npz")

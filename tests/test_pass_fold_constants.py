@@ -12,7 +12,7 @@ from xdsl.dialects.builtin import ModuleOp
 from h3c.compiler.onnx_reader.importer import read_onnx
 from h3c.dialects.h3 import WeightOp
 from h3c.passes.fold_constants import FoldConstants
-from h3c.passes.lowering.site import main_block, top_ops
+from h3c.passes.lowering.site import top_ops
 
 RNG = np.random.default_rng(3)
 
@@ -169,7 +169,7 @@ def test_an_op_without_a_kernel_does_not_stop_the_others(tmp_path: Path):
 def test_names_are_handed_on(tmp_path: Path):
     source = model("g (float[8] x) => (float[8] y) { twice = Add(c, c)  y = Add(x, twice) }", c=floats(8))
     module = folded(source, tmp_path)
-    assert [value.name_hint for op in main_block(module).ops for value in op.results] == ["twice", "y"]
+    assert [value.name_hint for op in top_ops(module) for value in op.results] == ["twice", "y"]
 
 
 def test_bodies_are_left_and_see_folded_values(tmp_path: Path):

@@ -4,16 +4,14 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, NoneType, TensorType
-from xdsl.dialects.func import FuncOp
-from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.dialects.builtin import ModuleOp, NoneType, TensorType
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.traits import is_side_effect_free
 
 from ...dialects.constants import tensor_of
 from ...dialects.onnx import attr_ints, constant, make_op
-from ...dialects.text import unescape
 from ...dialects.values import producer, shape_of, tensor_type
-from ...runtime_sim.errors import InputError
+from ...runtime_sim.walk import main_function
 
 OpT = TypeVar("OpT", bound=Operation)
 
@@ -83,38 +81,21 @@ def is_swap(op: Operation | None) -> bool:
     return rank >= 2 and attr_ints(op, "perm", range(rank)[::-1]) == swap_last(rank)
 
 
-def main_block(module: ModuleOp) -> Block:
-    """The body of @main."""
-    for op in module.ops:
-        if isinstance(op, FuncOp) and op.sym_name.data == "main":
-            return op.body.block
-    raise InputError("expected a function @main")
-
-
 def top_ops(module: ModuleOp) -> list[Operation]:
     """The ops of @main in order, without those in bodies of If, Loop and Scan; safe to rewrite while walking."""
-    return list(main_block(module).ops)
-
-
-def opsets(module: ModuleOp) -> dict[str, int]:
-    """The version of each domain that the model uses; that of ai.onnx as "", as ONNX files have it."""
-    model = module.attributes.get("h3.model")
-    versions = model.data.get("opset") if isinstance(model, DictionaryAttr) else None
-    found: dict[str, int] = {"": 17}
-    for domain, version in versions.data.items() if isinstance(versions, DictionaryAttr) else ():
-        if isinstance(version, IntegerAttr):
-            found["" if domain == "ai.onnx" else unescape(domain)] = version.value.data
-    return found
+    return list(main_function(module).body.block.ops)
 
 
 def opset(module: ModuleOp) -> int:
     """The version of ai.onnx that the model uses."""
-    return opsets(module)[""]
+    from ...runtime_sim.onnx_graph import module_opset
+
+    return module_opset(module)[""]
 
 
 def erase_dead(module: ModuleOp) -> None:
     """Erase the ops of @main that nothing uses, and in turn those that only they used."""
-    for op in reversed(main_block(module).ops):
+    for op in reversed(main_function(module).body.block.ops):
         if op.results and not any(result.uses for result in op.results) and _removable(op):
             op.detach()
             op.erase()
