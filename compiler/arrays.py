@@ -21,7 +21,7 @@ def read_inputs(specs: Sequence[str]) -> dict[str, Array]:
     """
     found: dict[str, Array] = {}
     for spec in specs:
-        if "=" not in spec:
+        if "=" not in spec or Path(spec).is_file():
             found |= _arrays(Path(spec))
             continue
         name, _, source = spec.partition("=")
@@ -41,8 +41,8 @@ def _arrays(path: Path, key: str | None = None) -> dict[str, Array]:
             if key is not None and key not in file.files:
                 raise InputError(f"{path}: expected an array {key!r}, found {', '.join(file.files)}")
             return {name: file[name] for name in ([key] if key is not None else file.files)}
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(f"{path}: expected an .npz file of numbers, got: {error}") from None
+    except (ValueError, zipfile.BadZipFile, EOFError):
+        raise InputError(f"{path}: expected an .npz file of numbers, got something else") from None
 
 
 def npz_bytes(arrays: dict[str, Array]) -> bytes:

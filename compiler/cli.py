@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .front import (
     Arguments,
     UsageError,
-    check_folder,
+    check_outputs,
     guarded,
     name_and_number,
     positive_seconds,
@@ -130,9 +130,10 @@ class Clock:
 
 def compile_model(args: argparse.Namespace) -> None:
     """Read, run the pipeline, simulate, write."""
-    for path in (None if args.output in (None, "-") else Path(args.output), args.summary, args.weights):
-        if path is not None:
-            check_folder(path)
+    plan = None if args.output in (None, "-") else args.output
+    check_outputs([plan, args.summary, args.weights], [args.model])
+    if args.dump_ir is not None and not (args.dump_ir.is_dir() or args.dump_ir.parent.is_dir()):
+        raise UsageError(f"{args.dump_ir}: expected an existing folder {args.dump_ir.parent}, found none")
     if args.weights is not None and args.output != "-":
         raise UsageError("--weights goes with -o - (with -o PLAN.mlir the values go beside the plan)")
     clock = Clock()
@@ -199,7 +200,7 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
 def _write(args: argparse.Namespace, module: "ModuleOp", summary: dict[str, Any], clock: Clock) -> None:
     """The plan with its store of weights, and the summary: all or nothing."""
     from .output import Outputs
-    from .plan_files import old_stores, text_with_stores, write_named_store, write_store
+    from .plan_files import add_store, text_with_stores, write_named_store
     from .summary import to_json
 
     with Outputs() as files:
@@ -208,11 +209,8 @@ def _write(args: argparse.Namespace, module: "ModuleOp", summary: dict[str, Any]
             sys.stdout.write(text_with_stores(module, Path(), store))
         elif args.output is not None:
             plan = Path(args.output)
-            store = write_store(module, plan.parent, plan.stem)
-            files.created(store)
+            store = add_store(files, module, plan)
             files.add(plan, text_with_stores(module, plan.parent, store))
-            for old in old_stores(plan.parent, plan.stem, store):
-                files.remove(old)
         clock.lap("write")
         if args.summary is not None:
             summary["seconds"] = dict(clock.seconds)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -28,12 +29,17 @@ def guarded(tool: str, body: Callable[[], None]) -> int:
 
     With H3C_TRACEBACK set, the traceback of whatever went wrong follows the line.
     """
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        # Noted too, as an extension module that is just being loaded turns the exception into another one.
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         body()
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print(f"{tool}: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader went away: nothing is left to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -41,6 +47,9 @@ def guarded(tool: str, body: Callable[[], None]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     except BaseException as error:
+        if interrupts or isinstance(error, KeyboardInterrupt):
+            print(f"{tool}: interrupted", file=sys.stderr)
+            return INTERRUPTED
         print(f"{tool}: {one_line(error)}", file=sys.stderr)
         if os.environ.get("H3C_TRACEBACK"):
             raise
@@ -49,7 +58,7 @@ def guarded(tool: str, body: Callable[[], None]) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """The line that says what went wrong."""
+    """The line that says what went wrong. Classes are told by name, as importing them costs what `--help` may take."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if isinstance(error, MemoryError):
@@ -117,12 +126,17 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     return "\n".join("  " + line.rstrip() for line in lines)
 
 
-def check_folder(path: Path) -> None:
-    """Say before the work begins that a file can't be written where its folder is missing."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise UsageError(f"{path}: expected an existing folder {folder}, found none")
-    if path.is_dir():
-        raise UsageError(f"{path}: expected the name of a file, got a folder")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"{path}: expected a folder that can be written, got {folder}")
+def check_outputs(outputs: Sequence[Path | str | None], inputs: Sequence[Path] = ()) -> None:
+    """Say before the work begins which file can't be written: no folder, an input, or one that is written twice."""
+    taken = {path.resolve(): path for path in inputs}
+    for path in (Path(output) for output in outputs if output is not None):
+        if not path.parent.is_dir():
+            raise UsageError(f"{path}: expected an existing folder {path.parent}, found none")
+        if path.is_dir():
+            raise UsageError(f"{path}: expected the name of a file, got a folder")
+        if not os.access(path.parent, os.W_OK):
+            raise UsageError(f"{path}: expected a folder that can be written, got {path.parent}")
+        target = path.resolve()
+        if target in taken and not (target.exists() and not target.is_file()):
+            raise UsageError(f"{path}: expected outputs other than the inputs and each other")
+        taken[target] = path

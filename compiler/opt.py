@@ -13,9 +13,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from ..runtime_sim.weights import file_digest, register_stores, relative_stores, set_stores
-from .front import Arguments, UsageError, check_folder, guarded, name_and_number
+from .front import Arguments, UsageError, check_outputs, guarded, name_and_number
 from .output import Outputs
-from .plan_files import old_stores, write_named_store, write_store
+from .plan_files import add_store, write_named_store
 
 
 class _Text(StringIO):
@@ -81,8 +81,7 @@ class OptMain(xDSLOptMain):
         output = None if self.args.output_file is None else Path(self.args.output_file)
         stored: Path | None = self.args.weights
         if output is not None and stored is None:
-            written = write_store(prog, output.parent, output.stem)
-            self._obsolete = old_stores(output.parent, output.stem, written)
+            written = add_store(self.files, prog, output)
         else:
             written = write_named_store(prog, stored)
         folder = Path() if output is None else output.parent
@@ -92,15 +91,13 @@ class OptMain(xDSLOptMain):
             set_stores(prog, stores)
         return super().output_resulting_program(prog)
 
-    def finish(self) -> None:
-        """Put the output where it belongs."""
-        if self.args.output_file is None:
-            sys.stdout.write(self._text.getvalue())
-            return
-        with Outputs() as files:
-            files.add(Path(self.args.output_file), self._text.getvalue())
-            for path in getattr(self, "_obsolete", []):
-                files.remove(path)
+    def run(self) -> None:
+        with Outputs() as self.files:
+            super().run()
+            if self.args.output_file is None:
+                sys.stdout.write(self._text.getvalue())
+            else:
+                self.files.add(Path(self.args.output_file), self._text.getvalue())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,9 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ValueError as error:
             # an unknown pass, or an option that a pass has not
             raise UsageError(str(error)) from None
-        if tool.args.output_file is not None:
-            check_folder(Path(tool.args.output_file))
+        check_outputs([tool.args.output_file, tool.args.weights])
         tool.run()
-        tool.finish()
 
     return guarded("h3c-opt", body)

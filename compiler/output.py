@@ -9,11 +9,13 @@ from types import TracebackType
 class Outputs:
     """Files that are written beside their final names and renamed together, in the order in which they were added.
 
-    Used as a context: an exception inside leaves every old file as it was, and no temporary one behind.
+    Used as a context: an exception inside leaves every old file as it was, and no temporary one behind. A link is
+    followed; what is no plain file (a pipe, a device) is opened and written when the context ends.
     """
 
     def __init__(self) -> None:
         self._pending: list[tuple[str, Path]] = []
+        self._streams: list[tuple[Path, bytes]] = []
         self._obsolete: list[Path] = []
         self._created: list[Path] = []
 
@@ -23,8 +25,12 @@ class Outputs:
     def add(self, path: Path, content: bytes | str) -> None:
         """Write `content` for `path`; it gets its name when the context ends."""
         data = content.encode() if isinstance(content, str) else content
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        self._pending.append((temporary, path))
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            self._streams.append((target, data))
+            return
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        self._pending.append((temporary, target))
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -34,10 +40,9 @@ class Outputs:
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
-    def created(self, path: Path | None) -> None:
-        """`path` has its name already, but goes away again if the context fails."""
-        if path is not None:
-            self._created.append(path)
+    def created(self, path: Path) -> None:
+        """`path` is new and has its name already; it goes away again if no file that was added gets its own."""
+        self._created.append(path)
 
     def remove(self, path: Path) -> None:
         """Delete `path` once all files have their names."""
@@ -46,21 +51,26 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pending, self._pending = self._pending, []
         try:
             if kind is None:
-                while pending:
-                    temporary, path = pending[0]
-                    os.replace(temporary, path)
-                    pending.pop(0)
-                for path in self._obsolete:
-                    path.unlink(missing_ok=True)
-                self._created.clear()
+                self._commit()
         finally:
             for path in self._created:
                 path.unlink(missing_ok=True)
-            for temporary, _ in pending:
+            for temporary, _ in self._pending:
                 Path(temporary).unlink(missing_ok=True)
+
+    def _commit(self) -> None:
+        while self._pending:
+            temporary, path = self._pending[0]
+            os.replace(temporary, path)
+            self._pending.pop(0)
+            self._created.clear()  # a file that refers to them is in place
+        self._created.clear()
+        for path, data in self._streams:
+            path.open("wb").write(data)
+        for path in self._obsolete:
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

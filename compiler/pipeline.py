@@ -1,8 +1,6 @@
 """The default pipeline, from the onnx level to a plan, as one visible list."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from time import perf_counter
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -33,14 +31,6 @@ Options = dict[str, dict[str, object]]
 """Arguments of passes, by pass."""
 
 
-@dataclass
-class Stage:
-    """A pass that has run, and how long it took."""
-
-    name: str
-    seconds: float
-
-
 def build(options: Options, names: Sequence[str] = tuple(name for name, _ in PIPELINE)) -> list[ModulePass]:
     """The passes called `names`, with their options."""
     return [H3C_UNIVERSE.all_passes[name]()(**options.get(name, {})) for name in names]
@@ -51,19 +41,13 @@ def run(
     passes: Sequence[ModulePass],
     context: Context,
     *,
-    before: Callable[[ModulePass], None] = lambda _: None,
     after: Callable[[ModulePass], None] = lambda _: None,
-) -> list[Stage]:
-    """Run `passes` on `module`, verifying it after each; `before` and `after` are told of each pass."""
-    stages: list[Stage] = []
+) -> None:
+    """Run `passes` on `module`, verifying it after each; `after` is told of each pass that is done."""
     for one in passes:
-        before(one)
-        start = perf_counter()
         one.apply(context, module)
         verify(module, f"after {one.name}")
-        stages.append(Stage(one.name, perf_counter() - start))
         after(one)
-    return stages
 
 
 def verify(module: ModuleOp, when: str) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from xdsl.universe import Universe
 from ..dialects.h3 import WeightOp
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.weights import STORE, file_digest, register_stores, relative_stores, set_stores, stores_of
+from .output import Outputs
+from .universe import H3C_UNIVERSE
 
 _TEXT_OR_UNKNOWN = re.compile(r'("(?:[^"\\]|\\.)*")| loc\(unknown\)')
 """A string literal (kept), or the location of an op that has none (not worth reading)."""
@@ -34,7 +35,10 @@ def read_module(path: Path) -> ModuleOp:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{path}: expected a plan as text, got a file that is not UTF-8") from None
-    module = Parser(new_context(), text, str(path)).parse_module()
+    try:
+        module = Parser(new_context(), text, str(path)).parse_module()
+    except (OverflowError, RecursionError) as error:
+        raise InputError(f"{path}: expected a plan, got text beyond what a parser takes: {error}") from None
     register_stores(module, path.parent)
     return module
 
@@ -63,9 +67,22 @@ def text_with_stores(module: ModuleOp, folder: Path, store: Path | None) -> str:
     return text
 
 
-def write_store(module: ModuleOp, folder: Path, stem: str) -> Path | None:
-    """Write the values that passes made as `folder`/`stem`.<8 hex>.safetensors; None if there are none."""
-    return STORE.write_safetensors(folder, stem, made_by_passes(module))
+def add_store(files: Outputs, module: ModuleOp, plan: Path) -> Path | None:
+    """The store of the values that passes made, beside the plan: `plan.<8 hex>.safetensors`; None if there are none.
+
+    Stores that earlier plans of this name left, and this one does not use, go away when `files` are in place.
+    """
+    stem, folder = plan.name.removesuffix(".mlir"), plan.parent
+    named = re.compile(re.escape(stem) + r"\.[0-9a-f]{8}\.safetensors")
+    before = {path for path in folder.iterdir() if named.fullmatch(path.name)}
+    store = STORE.write_safetensors(folder, stem, made_by_passes(module))
+    if store is not None and store not in before:
+        files.created(store)
+    used = {Path(path).resolve() for path, _ in stores_of(module)} | {store and store.resolve()}
+    for path in sorted(before):
+        if path.resolve() not in used:
+            files.remove(path)
+    return store
 
 
 def write_named_store(module: ModuleOp, path: Path | None) -> Path | None:
@@ -80,16 +97,11 @@ def write_named_store(module: ModuleOp, path: Path | None) -> Path | None:
     return written.replace(path)
 
 
-def old_stores(folder: Path, stem: str, new: Path | None) -> list[Path]:
-    """The stores that earlier plans of this name left in `folder`."""
-    named = re.compile(re.escape(stem) + r"\.[0-9a-f]{8}\.safetensors")
-    return [path for path in sorted(folder.iterdir()) if named.fullmatch(path.name) and path != new]
-
-
 class Dumps:
     """One numbered file a stage, in a folder of their own; the values that passes made are in one store beside them."""
 
     MARK = "h3c.made.safetensors"
+    STEM = "h3c-dump"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -110,13 +122,14 @@ class Dumps:
         self.folder.mkdir(exist_ok=True)
         for old in self._old_files():
             old.unlink()
-        store = STORE.write_safetensors(self.folder, "values", self._made)
+        store = STORE.write_safetensors(self.folder, self.STEM, self._made)
         for number, (name, text) in enumerate(self._texts):
             if store is not None:
                 text = text.replace(f'digest = "{self.MARK}"', f'digest = "{file_digest(store)}"')
                 text = text.replace(f'path = "{self.MARK}"', f'path = "{store.name}"')
             (self.folder / f"{number:02}-{name}.mlir").write_text(text, encoding="utf-8")
 
-    def _old_files(self) -> Iterable[Path]:
-        named = re.compile(r"\d\d-[a-z0-9-]+\.mlir|values\.[0-9a-f]{8}\.safetensors")
+    def _old_files(self) -> list[Path]:
+        stages = "|".join(["read", *H3C_UNIVERSE.all_passes])
+        named = re.compile(rf"\d\d-({stages})\.mlir|{self.STEM}\.[0-9a-f]{{8}}\.safetensors")
         return [path for path in self.folder.iterdir() if named.fullmatch(path.name)]

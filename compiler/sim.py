@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .cli import Clock
-from .front import Arguments, UsageError, check_folder, guarded, spinner
+from .front import Arguments, UsageError, check_outputs, guarded, spinner
 
 DESCRIPTION = "Simulate a plan that h3c made: latency and energy, and with --inputs the outputs it computes."
 
@@ -41,15 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_plan_file(args: argparse.Namespace) -> None:
     """Read the plan, verify it, simulate its time, compute its outputs, write."""
-    for path in (args.output, args.trace, args.summary):
-        if path is not None:
-            check_folder(path)
+    check_outputs([args.output, args.trace, args.summary], [args.plan])
     if (args.output is not None or args.ideal) and not args.inputs:
         raise UsageError("-o and --ideal need --inputs to compute with")
     clock = Clock()
     from ..passes.verify_tile import VerifyTile
     from ..runtime_sim.chip_ir import chip_from_ir
     from ..runtime_sim.timing import simulate
+    from ..runtime_sim.weights import stores_of
     from .pipeline import verify
     from .plan_files import new_context, read_module
     from .summary import for_people, summarise
@@ -57,6 +56,7 @@ def run_plan_file(args: argparse.Namespace) -> None:
     clock.lap("start")
     with spinner(f"reading {args.plan}"):
         module = read_module(args.plan)
+        check_outputs([args.output, args.trace, args.summary], [Path(path) for path, _ in stores_of(module)])
         verify(module, str(args.plan))
         VerifyTile().apply(new_context(), module)
     clock.lap("read")

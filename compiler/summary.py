@@ -7,6 +7,7 @@ from typing import Any
 from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, IntegerAttr, ModuleOp, StringAttr, TensorType
 from xdsl.ir import Attribute
 
+from ..dialects.text import unescape
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.timing import Timing, name_of
 from .front import table
@@ -25,7 +26,7 @@ def attribute_dict(module: ModuleOp, name: str) -> Mapping[str, Any]:
 def _plain(value: Attribute) -> Any:
     match value:
         case StringAttr():
-            return value.data
+            return unescape(value.data)
         case FloatAttr() | IntegerAttr():
             return value.value.data
         case DictionaryAttr():

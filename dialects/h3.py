@@ -115,6 +115,10 @@ class WeightOp(IRDLOperation):
             raise VerifyException(f"weight {self.key.data!r} needs one of digest, absent and splat")
 
 
+MACS = "h3.macs"
+"""Discardable attribute: the multiply-accumulates that count, of a product that also meets zeros put in between."""
+
+
 class MatrixOp(IRDLOperation):
     """What h3.matmul and h3.conv share: `y = activation(product(x - zero_point, w) * scale + bias)`.
 
@@ -326,17 +330,15 @@ class ConvOp(MatrixOp):
 
     def verify_(self) -> None:
         x, w, y = shape_of(self.x), shape_of(self.w), shape_of(self.result)
-        strides, pads, dilations, groups = self.window.lists()
+        strides, _, _, groups = self.window.lists()
         rank = len(strides)
         if not len(x) == len(w) == len(y) == rank + 2:
             raise VerifyException(f"the window has {rank} dimensions, x, w and y have shapes {x}, {w} and {y}")
         if x[1] != w[1] * groups or w[0] % groups or y[:2] != (x[0], w[0]):
             raise VerifyException(f"channels disagree: x {x}, w {w}, y {y}, groups {groups}")
-        for i in range(rank):
-            padded = x[i + 2] + pads[i] + pads[rank + i]
-            expected = (padded - dilations[i] * (w[i + 2] - 1) - 1) // strides[i] + 1
-            if y[i + 2] != expected:
-                raise VerifyException(f"result has {y[i + 2]} positions along dimension {i + 2}, expected {expected}")
+        expected = self.window.positions(x[2:], w[2:])
+        if list(y[2:]) != expected:
+            raise VerifyException(f"result has positions {list(y[2:])}, expected {expected}")
         self.verify_common()
 
 

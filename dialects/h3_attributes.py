@@ -69,6 +69,15 @@ class WindowAttr(ParametrizedAttribute):
         strides, pads, dilations = ([n.data for n in field.data] for field in (self.strides, self.pads, self.dilations))
         return strides, pads, dilations, self.groups.data
 
+    def positions(self, sizes: Sequence[int], kernel: Sequence[int]) -> list[int]:
+        """How many positions the window has along each dimension of an input of these sizes."""
+        strides, pads, dilations, _ = self.lists()
+        rank = len(strides)
+        return [
+            (sizes[i] + pads[i] + pads[rank + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
+            for i in range(rank)
+        ]
+
     @classmethod
     def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
         with parser.in_angle_brackets():
@@ -86,10 +95,11 @@ class WindowAttr(ParametrizedAttribute):
 
     def verify(self) -> None:
         strides, pads, dilations, groups = self.lists()
-        if not len(strides) == len(dilations) == len(pads) / 2 or min([*strides, *dilations, groups], default=0) < 1:
-            raise VerifyException(
-                f"a window needs positive strides, dilations and groups and two pads a dimension, got {self}"
-            )
+        numbers = [*strides, *dilations, groups]
+        if not len(strides) == len(dilations) == len(pads) / 2 or min(numbers, default=0) < 1:
+            raise VerifyException(f"expected positive strides, dilations, groups, two pads a dimension, got {self}")
+        if max(abs(number) for number in [*numbers, *pads]) >= 2**31:
+            raise VerifyException(f"expected numbers below 2**31, got {self}")
 
 
 @irdl_attr_definition

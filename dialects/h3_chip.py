@@ -17,6 +17,7 @@ from xdsl.irdl import (
 from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.traits import HasParent, IsolatedFromAbove, NoTerminator, SymbolOpInterface, SymbolTable
+from xdsl.utils.exceptions import VerifyException
 
 from .h3_attributes import Schedule, ScheduleAttr
 
@@ -37,6 +38,10 @@ class ChipOp(IRDLOperation):
     def __init__(self, schedule: Schedule, fields: DictionaryAttr, body: Region, sym_name: str = "chip"):
         properties = {"sym_name": StringAttr(sym_name), "schedule": ScheduleAttr(schedule), "fields": fields}
         super().__init__(properties=properties, regions=[body])
+
+    def verify_(self) -> None:
+        if self.sym_name.data != "chip":
+            raise VerifyException(f"a chip is called @chip, as places name it so; got @{self.sym_name.data}")
 
     @classmethod
     def parse(cls, parser: Parser) -> "ChipOp":

@@ -300,6 +300,19 @@ class MvmOp(StepOp):
             )
         if self.window is None and shape_of(self.x)[-1] != inputs:
             raise VerifyException(f"x has {shape_of(self.x)[-1]} columns, the weight {inputs} inputs")
+        if self.window is not None:
+            self._verify_window(self.window, inputs)
+
+    def _verify_window(self, window: WindowAttr, inputs: int) -> None:
+        x, w, y = shape_of(self.x), shape_of(self.w), shape_of(self.result)
+        strides, _, _, groups = window.lists()
+        if not len(x) == len(w) == len(y) == len(strides) + 2:
+            raise VerifyException(f"the window has {len(strides)} dimensions, x, w and y have shapes {x}, {w} and {y}")
+        if x[1] != inputs * groups or self.all_outputs % groups or x[0] != y[0]:
+            raise VerifyException(f"channels disagree: x {x}, w {w}, {groups} groups, {self.all_outputs} outputs")
+        expected = window.positions(x[2:], w[2:])
+        if list(y[2:]) != expected:
+            raise VerifyException(f"result has positions {list(y[2:])}, expected {expected}")
 
     def _weight_shape(self) -> tuple[int, int]:
         """(K or I / groups, outputs) of `w`."""

@@ -1,13 +1,13 @@
 """lower-to-tile: rewrite the placed program into tile meta-operators."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue, Use
 from xdsl.passes import ModulePass
 
 from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, PartAttr, WeightOp
@@ -80,6 +80,8 @@ class _Lowering:
     chip: Chip
     values: dict[SSAValue, SSAValue] = field(default_factory=dict[SSAValue, SSAValue])
     """What stands for each value of the h3 program, at the point that has been reached."""
+    stored: dict[SSAValue, SSAValue] = field(default_factory=dict[SSAValue, SSAValue])
+    """The off-chip copies of values that are in the buffer too."""
     residents: dict[tuple[SSAValue, PartAttr], SSAValue] = field(
         default_factory=dict[tuple[SSAValue, PartAttr], SSAValue]
     )
@@ -115,9 +117,11 @@ class _Lowering:
         self.values[before] = after
 
     def _constants(self, old: Block, top: Block) -> None:
-        """Weights, and constants that matrix operators use; digital work gets its own copies of small constants."""
+        """Weights, and constants that matrix operators use or the model returns; digital work gets its own copies."""
         for op in old.ops:
-            needed = isinstance(op, WeightOp) or any(isinstance(use.operation, MatrixOp) for use in _uses(op))
+            needed = isinstance(op, WeightOp) or any(
+                isinstance(use.operation, MatrixOp | ReturnOp) for use in _uses(op)
+            )
             if needed and (isinstance(op, WeightOp) or op.name in INLINE_CONSTANTS):
                 copy = op.clone()
                 copy.location = op.location
@@ -233,6 +237,7 @@ class _Lowering:
             scale=None if op.scale is None else self.values[op.scale],
             **properties,
         )
+        mvm.attributes = dict(op.attributes)
         mvm.location = op.location
         mvm.result.name_hint = op.result.name_hint
         return [*ops, mvm]
@@ -256,9 +261,6 @@ class _Lowering:
             self.values[value] = op.result
         else:
             self.stored[value] = op.result
-
-    stored: dict[SSAValue, SSAValue] = field(default_factory=dict[SSAValue, SSAValue])
-    """The off-chip copies of values that are in the buffer too."""
 
     def _off_chip(self, value: SSAValue) -> SSAValue:
         return self.stored.get(value, self.values[value])
@@ -311,14 +313,13 @@ def digital_op(unit: Unit, ins: Sequence[SSAValue], places: ValuePlaces, step: i
     return digital
 
 
-def _uses(op: Operation):
+def _uses(op: Operation) -> Iterator[Use]:
     return (use for result in op.results for use in result.uses)
 
 
 def _clone(op: Operation, mapping: dict[SSAValue, SSAValue]) -> Operation:
     copy = op.clone(mapping)
     copy.location = op.location
-    copy.attributes.pop("h3.segment", None)
     return copy
 
 

@@ -1,7 +1,7 @@
 """place-parts: decide which outputs of which operator run on which tier."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from xdsl.context import Context
@@ -90,12 +90,13 @@ def make_problem(module: ModuleOp, chip: Chip, objective: str, min_bits: int) ->
 
 
 def _product(op: MatmulOp | ConvOp, places: ValuePlaces, chip: Chip) -> Product:
-    return product_of(
+    product = product_of(
         op,
         chip.activation_bits,
         x_off_chip=op.x not in places.on_chip,
         y_off_chip=op.result not in places.on_chip,
     )
+    return replace(product, w_off_chip=op.w not in places.on_chip)
 
 
 def _fixed_costs(units: Sequence[Unit], places: ValuePlaces, chip: Chip) -> tuple[int, float]:

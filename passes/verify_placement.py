@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, ModuleOp, StringAttr, UnitAttr
 from xdsl.ir import Attribute
 from xdsl.passes import ModulePass
 
@@ -49,7 +49,7 @@ class VerifyPlacement(ModulePass):
                 reached = _check_operator(matrix, chip, reached, residents, scratch)
         for tier in chip.tiers:
             _check_capacity(tier, chip, residents[tier], {n: a for (name, n), a in scratch.items() if name == tier})
-        _check_solution(op.attributes.get(SOLUTION))
+        check_solution(op)
 
 
 def _check_operator(
@@ -93,16 +93,24 @@ def _check_capacity(tier: str, chip: Chip, residents: int, scratch: dict[int, in
         )
 
 
-def _check_solution(solution: Attribute | None) -> None:
+def check_solution(module: ModuleOp) -> None:
+    """`h3.solution` is complete, of the right types, and not better than its bound."""
+    solution = module.attributes.get(SOLUTION)
     if not isinstance(solution, DictionaryAttr) or set(solution.data) != set(SOLUTION_KEYS):
         raise InputError(f"{SOLUTION}: expected a dictionary of {', '.join(SOLUTION_KEYS)}, got {solution}")
     for key in ("predicted_energy_pj", "predicted_latency_ns"):
-        number = solution.data[key]
-        if not isinstance(number, FloatAttr) or not isfinite(number.value.data) or number.value.data < 0:
-            raise InputError(f"{SOLUTION}.{key}: expected a finite number from 0, got {number}")
-    gap = solution.data["gap"]
-    if isinstance(gap, FloatAttr) and gap.value.data < -1e-9:
-        raise InputError(f"{SOLUTION}.gap: expected a plan that is not better than its bound, got {gap.value.data}")
+        _check_number(key, solution.data[key])
+    bound, gap = solution.data["bound"], solution.data["gap"]
+    if isinstance(bound, UnitAttr) != isinstance(gap, UnitAttr):
+        raise InputError(f"{SOLUTION}: expected a bound with a gap or neither, got {bound} and {gap}")
+    if not isinstance(bound, UnitAttr):
+        _check_number("bound", bound)
+        _check_number("gap", gap)
     for key in ("kept", "objective", "status", "strategy"):
         if not isinstance(solution.data[key], StringAttr):
             raise InputError(f"{SOLUTION}.{key}: expected text, got {solution.data[key]}")
+
+
+def _check_number(key: str, value: Attribute) -> None:
+    if not isinstance(value, FloatAttr) or not isfinite(value.value.data) or value.value.data < 0:
+        raise InputError(f"{SOLUTION}.{key}: expected a finite number from 0, got {value}")

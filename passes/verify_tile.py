@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, SymbolRefAttr
+from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, SymbolRefAttr
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 from xdsl.passes import ModulePass
@@ -22,8 +22,10 @@ from ..runtime_sim.digital_cost import value_bytes
 from ..runtime_sim.errors import InputError, where
 from ..runtime_sim.walk import Visitor, definition, users, walk
 from ..runtime_sim.work import arrays_of_program, product_of_mvm
+from .verify_placement import SOLUTION, check_solution
 
 NOBODY = -1
+MODEL_COUNTS = ("operators", "matrix_operators", "macs", "weights")
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,20 @@ class VerifyTile(ModulePass):
     - a weight gets as many arrays as it takes, and is still in them whenever it is read;
     - each output of an operator is made exactly once (`tile.join`);
     - values in the buffer fit it; steps and segments rise;
-    - residents survive the execution, so that the second one finds what the first one found.
+    - residents survive the execution, so that the second one finds what the first one found;
+    - what `h3.solution` and `h3.model` say of the plan can be read.
     """
 
     name = "verify-tile"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         walk(op, _Verifier(chip_from_ir(op)))
+        if SOLUTION in op.attributes:
+            check_solution(op)
+        model = op.attributes.get("h3.model")
+        for key, value in model.data.items() if isinstance(model, DictionaryAttr) else ():
+            if key in MODEL_COUNTS and not isinstance(value, IntegerAttr):
+                raise InputError(f"h3.model.{key}: expected a whole number, got {value}")
 
 
 @dataclass

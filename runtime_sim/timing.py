@@ -19,6 +19,7 @@ from xdsl.ir import Operation, OpResult, SSAValue
 from ..dialects.h3 import WeightOp
 from ..dialects.onnx import NoValueOp
 from ..dialects.onnx_ops import ConstantOp
+from ..dialects.text import unescape
 from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp
 from ..dialects.tile_movement import ArraysAttr, StepOp
 from ..dialects.values import place
@@ -230,7 +231,7 @@ class _Timeline:
 
 def name_of(op: Operation) -> str:
     """The model's node that an op comes from; the op's own name where that is not known."""
-    return op.location.desc.data if isinstance(op.location, NameLoc) else op.name
+    return unescape(op.location.desc.data) if isinstance(op.location, NameLoc) else op.name
 
 
 def _job(op: StepOp, work: OpWork, positions: Mapping[StepOp, int]) -> Job:

@@ -7,8 +7,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from xdsl.dialects.builtin import IntegerAttr
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
+from ..dialects.h3 import MACS
 from ..dialects.onnx_ops import ConstantOp
 from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, StoreOp, YieldOp
 from ..dialects.tile_movement import ArraysAttr, MoveOp
@@ -141,7 +143,11 @@ def _mvm(chip: Chip, op: MvmOp) -> OpWork:
     at = place(op.w)
     work = _mvm_work(_Key(chip, op.tier_name, product, op.outputs, op.copies, precision))
     arrays = at.size if isinstance(at, ArraysAttr) else 0
-    return OpWork(work, op.tier_name, product.macs(op.outputs), arrays)
+    counted = op.attributes.get(MACS)
+    macs = product.macs(op.outputs)
+    if isinstance(counted, IntegerAttr):
+        macs = counted.value.data * op.outputs // op.all_outputs
+    return OpWork(work, op.tier_name, macs, arrays)
 
 
 def _program(chip: Chip, op: ProgramOp) -> OpWork:

@@ -81,12 +81,11 @@ def test_upstream_passes_leave_a_plan_as_it_is(models: Path, command: Command, t
     assert module.is_structurally_equivalent(returned)
 
 
-def test_a_stock_xdsl_opt_reads_every_stage_and_finds_the_passes(
-    models: Path, command: Command, tmp_path: Path
-) -> None:
+def test_a_stock_xdsl_opt_reads_each_level_and_finds_the_passes(models: Path, command: Command, tmp_path: Path) -> None:
     done = command("h3c", models / "digits_mlp.onnx", "--dim", "batch=1", "-o", "plan.mlir", "--dump-ir", "stages")
     assert done.returncode == 0, done.stderr
-    for stage in [*sorted((tmp_path / "stages").glob("*.mlir")), tmp_path / "plan.mlir"]:
+    stages = sorted((tmp_path / "stages").glob("*.mlir"))
+    for stage in [stages[0], stages[len(stages) // 2], tmp_path / "plan.mlir"]:
         for tool in ("xdsl-opt", "h3c-opt"):
             read = command(tool, stage)
             assert read.returncode == 0, (tool, stage.name, read.stderr[-2000:])

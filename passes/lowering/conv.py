@@ -9,7 +9,8 @@ from xdsl.dialects.builtin import TensorType
 from xdsl.ir import Operation, SSAValue
 
 from ...dialects.constants import Array, tensor_of
-from ...dialects.h3 import ConvOp
+from ...dialects.formats import int_attr
+from ...dialects.h3 import MACS, ConvOp
 from ...dialects.h3_attributes import WindowAttr
 from ...dialects.onnx import attr_int, attr_ints, attr_str, operand
 from ...dialects.values import shape_of, tensor_type
@@ -72,10 +73,13 @@ def conv(
     bias: SSAValue | None = None,
     scale: SSAValue | None = None,
     zero_point: int = 0,
+    macs: int | None = None,
 ) -> SSAValue:
-    """A new h3.conv here; a bias that is no constant is added at run time."""
+    """A new h3.conv here; a bias that is no constant is added at run time. `macs`: what counts, if not all do."""
     fixed = bias if bias is not None and is_constant(bias) else None
     op = ConvOp(x, w, type, bias=fixed, scale=scale, zero_point=zero_point, window=window)
+    if macs is not None:
+        op.attributes[MACS] = int_attr(macs)
     y = site.add(op).result
     if bias is None or fixed is not None:
         return y
@@ -123,7 +127,8 @@ def lower_conv_transpose(site: Site) -> None:
     window = WindowAttr.of([1] * len(spatial), pads, wide.dilations, wide.groups)
     flipped = _flipped(site, w, wide.groups)
     x = _stretched(site, x, wide.strides)
-    site.replace(conv(site, x, flipped, window, tensor_type(op.results[0]), bias=operand(op, 2)))
+    type, macs = tensor_type(op.results[0]), conv_transpose_macs(op)
+    site.replace(conv(site, x, flipped, window, type, bias=operand(op, 2), macs=macs))
 
 
 def _transposed_geometry(op: Operation) -> Geometry:

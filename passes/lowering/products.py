@@ -37,6 +37,7 @@ def remade(
     else:
         new = MatmulOp(x, w, result, transposed=op.transposed, **given)
     site.add(new)
+    new.attributes = dict(op.attributes)
     new.location = op.location
     new.result.name_hint = op.result.name_hint
     return new.result

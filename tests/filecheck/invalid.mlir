@@ -21,7 +21,7 @@
 
 %x, %w = "test.op"() : () -> (tensor<1x3x8x8xf32>, tensor<16x3x3x3xf32>)
 %y = h3.conv %x, %w <strides [2, 2], pads [0, 0, 0, 0], dilations [1, 1], groups 1> : (tensor<1x3x8x8xf32>, tensor<16x3x3x3xf32>) -> tensor<1x16x4x4xf32>
-// CHECK: result has 4 positions along dimension 2, expected 3
+// CHECK: result has positions [4, 4], expected [3, 3]
 
 // -----
 

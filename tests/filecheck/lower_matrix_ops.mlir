@@ -26,5 +26,5 @@ builtin.module attributes {h3.model = {name = "t", opset = {ai.onnx = 17 : i64}}
 // CHECK:         %c = h3.conv %i, %k <strides [2, 2], pads [0, 0, 1, 1], dilations [1, 1], groups 4>
 // CHECK:         h3.weight "k.flipped" absent : tensor<4x1x3x3xf32>
 // CHECK:         onnx.Pad
-// CHECK:         %t = h3.conv {{.*}} <strides [1, 1], pads [2, 2, 1, 1], dilations [1, 1], groups 4> : (tensor<1x4x6x6xf32>, tensor<4x1x3x3xf32>) -> tensor<1x4x7x7xf32>
+// CHECK:         %t = h3.conv {{.*}} <strides [1, 1], pads [2, 2, 1, 1], dilations [1, 1], groups 4> {h3.macs = 324 : i64} : (tensor<1x4x6x6xf32>, tensor<4x1x3x3xf32>) -> tensor<1x4x7x7xf32>
 // CHECK-NEXT:    %y = onnx.Relu(%g)
