@@ -5,7 +5,6 @@ reads the bits back as a number. Constants with such a value are `#onnx.raw` ins
 """
 
 from collections.abc import Sequence
-from functools import cache
 from math import prod
 from typing import Any, TypeAlias, cast
 
@@ -91,16 +90,6 @@ def numpy_dtype(type: Attribute) -> np.dtype[Any]:
     return found
 
 
-def element_bits(type: Attribute) -> int:
-    """How many bits an element has in the IR (4 for i4, 1 for a bool)."""
-    if isinstance(type, IntegerType):
-        return type.width.data
-    if isinstance(type, Float4E2M1FNType):
-        return 4
-    return numpy_dtype(type).itemsize * 8
-
-
-@cache
 def tensor_of(shape: tuple[int, ...], type: Attribute) -> TensorType:
     """The tensor type of this shape and element type."""
     return TensorType(type, shape)

@@ -26,7 +26,7 @@ from xdsl.utils.exceptions import VerifyException
 from .constants import Array, RawElementsAttr, from_array, to_array, type_of
 from .onnx_base import STRINGS, OnnxOp, attribute_of
 from .onnx_ops import OPS, ConstantOp
-from .text import unescape, unescape_bytes
+from .text import unescape
 
 
 @irdl_op_definition
@@ -175,16 +175,6 @@ def attr_ints(op: Operation, name: str, default: Sequence[int] | None = None) ->
     if not isinstance(found, ArrayAttr) or len(numbers) != len(items):
         raise _wrong(op, name, "a list of integers", found)
     return numbers
-
-
-def attr_bytes(op: Operation, name: str, default: bytes = b"") -> bytes:
-    """A STRING attribute as it stood in the model, or `default` if the op has not got it."""
-    found = attribute(op, name)
-    if found is None:
-        return default
-    if not isinstance(found, StringAttr):
-        raise _wrong(op, name, "a string", found)
-    return unescape_bytes(found.data)
 
 
 def attr_str(op: Operation, name: str, default: str = "") -> str:

@@ -139,7 +139,9 @@ def every_plan(pricer: ToyPricer, toy: ToyProduct, family: Family) -> Iterator[F
                 for bears in range(len(used)):
                     if split[bears] > short:
                         less = [n - short * (i == bears) for i, n in enumerate(split)]
-                        yield _rounds(full, round_figures(pricer, toy, list(zip(used, less, copies, strict=True))), family)
+                        yield _rounds(
+                            full, round_figures(pricer, toy, list(zip(used, less, copies, strict=True))), family
+                        )
 
 
 def _rounds(full: Figures, last: Figures, family: Family) -> Figures:
