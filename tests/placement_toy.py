@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement, product
 
 import numpy as np
+
 from h3c.passes.placement.options import options_of
 from h3c.passes.placement.problem import (
     RESIDENT,
@@ -81,11 +82,8 @@ class ToyPricer:
             time = time + (toy.write_ps * blocks * copies if kind.mode == REWRITTEN else 0)
             energy = energy + (0.5 * outputs * copies if kind.mode == REWRITTEN else 0.0)
             arrays = blocks * copies
-        full = (np.broadcast_to(values, shape) for values in (time + read, energy, arrays))
-        latency, energy, arrays = full
-        return PartPrices(
-            latency.astype(np.int64), energy.astype(np.float64), arrays, np.broadcast_to(read, shape)[None]
-        )
+        latency, held, shared = (np.broadcast_to(v, shape).astype(np.int64) for v in (time + read, arrays, read))
+        return PartPrices(latency, np.broadcast_to(energy, shape).astype(np.float64), held, shared[None])
 
 
 def toy_problem(pricer: ToyPricer, products: list[ToyProduct], objective: str, static_mw: float) -> Problem:
@@ -120,7 +118,7 @@ def round_figures(pricer: ToyPricer, toy: ToyProduct, parts: list[tuple[PartKind
 
 
 def every_plan(pricer: ToyPricer, toy: ToyProduct, family: Family) -> Iterator[Figures]:
-    """All plans of an operator in the rounds of `family`: every split, all copies, any part bearing the smaller last round."""
+    """All plans of an operator in the rounds of `family`: every split, all copies, any part with less in the last."""
     step = toy.granule
     by_tier = [[None, *(k for k in pricer.kinds(toy) if k.tier == t)] for t in range(len(pricer.toys))]
     for kinds in product(*by_tier):

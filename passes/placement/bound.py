@@ -1,29 +1,35 @@
 """A lower bound that holds for every plan of the plan space, not only for the options enumerated.
 
-By `relaxation`, at any prices of arrays a plan costs at least the sum of what each operator costs at those prices, plus a
-constant. Here each operator's cost is bounded from below over *all* its plans: any outputs, copies, tiers, rounds.
+By `relaxation`, at any prices of arrays a plan costs at least the sum of what each operator costs at those prices, plus
+a constant. Here each operator's cost is bounded from below over *all* its plans: any outputs, copies, tiers, rounds.
 
-Take a round of `total` outputs. Its time t lies in some cell [lo, hi). At weight `per_ps` of time and `per_pj` of energy, with
-p_i the price of an array of part i, and any multipliers theta_s >= 0 with sum <= 1 and nu >= 0:
+Take a round of `total` outputs. Its time t lies in some cell [lo, hi). At weight `per_ps` of time and `per_pj` of
+energy, with p_i the price of an array of part i, and any multipliers theta_s >= 0 with sum <= 1 and nu, kappa >= 0:
 
-    cost = per_ps t + sum_i (per_pj E_i + p_i arrays_i)
-         >= per_ps ((1 - sum theta) lo + theta_0 min_i tail_i) + sum_i (per_pj E_i + p_i arrays_i + per_ps sum_s theta_s D_is)
-         >= per_ps (1 - sum theta) lo + nu total + sum_i (G_i(n_i) - nu n_i)
+    cost  = per_ps t + sum_i (per_pj E_i + p_i arrays_i)
+         >= per_ps ((1 - sum theta) lo + theta_0 min_i tail_i)
+            + sum_i (per_pj E_i + p_i arrays_i + per_ps sum_s theta_s D_is)
+         >= per_ps (...) + nu total + kappa filled + sum_i (G_i(n_i) - nu n_i - kappa u_i(n_i))
 
-as t is at least lo, at least the sum over parts of their time D_is on shared resource s, and for s = 0 (off-chip reads, which
-parts begin with) at least that sum and what follows it in the part that is served last; sum n_i = total; and G_i(n) is the least of the bracket over all copies with which part i does n outputs in less than hi. The last sum is at least
+Time: t is at least lo, at least the sum over parts of their time D_is on shared resource s, and for s = 0 (off-chip
+reads, which parts begin with) at least that sum and what follows it in the part that is served last, its tail.
+Outputs: sum n_i = total. G_i(n) is the least of the bracket over all copies with which part i does n outputs in less
+than hi. Filled arrays: streamed parts do at most what they can in less than hi, the arrays of the others the rest;
+u_i(n) is what the arrays that n outputs take could do, and `filled` the least sum of such numbers that is no less than
+the rest. The last sum is at least
 
-    sum over tiers used of min over n of (G_i(n) - nu n),
+    sum over tiers used of min over n of (G_i(n) - nu n - kappa u_i(n)),
 
-which is a table look-up. The bound of a cell is the least over sets of parts of the greatest over (theta, nu) tried: each
-try is valid, so a coarse choice costs tightness only; nu is tried at the slopes of the parts' costs, where the best one
-must lie. Cells tile all times, and those whose bound is below the target are cut finer.
+which is a table look-up. The bound of a cell is the least over sets of parts of the greatest over (theta, nu, kappa)
+tried: each try is valid, so a coarse choice costs tightness only; nu and kappa are tried at the slopes of the parts'
+costs, where the best ones must lie. Cells tile all times, and those whose bound is below the target are cut finer.
 
-All n between two rows of a table, n_1 < n <= n_2, are covered by the two ends n_1 + 1 granule and n_2, both with the copies and
-the arrays that n_1 + 1 granule needs: time and arrays never fall as outputs grow, energy and shared time are concave there (in
-practice linear, but for rounding by a picosecond, which is taken off), and of a concave G(n) - nu n an end is the
+All n between two rows of a table, n_1 < n <= n_2, are covered by the two ends n_1 + 1 granule and n_2, both with the
+copies and the arrays that n_1 + 1 granule needs: time and arrays never fall as outputs grow, energy and shared time are
+concave there (in practice linear, but for rounding, which is taken off), and of a concave G(n) - nu n an end is the
 least. Copies beyond the distinct ones cost no less (`tables.Pricer`).
-For r rounds, (r - 1) full rounds and the last each cost at least their own bound with arrays at 1/r of their price.
+For r rounds, (r - 1) full rounds and the last each cost at least their own bound, with rewritten arrays at 1/r of their
+price (the pool is held once) and resident ones at the full price (each round has its own).
 """
 
 from __future__ import annotations
@@ -38,22 +44,27 @@ from .tables import first_copies
 
 LEVELS = ((32, 16), (8, 48), (8, 256))
 """For each level into how many cells each cell is cut, and the most rows of a table that are looked at."""
-MOST_CELLS = 192
+MOST_CELLS = 128
 """More cells than these are not cut."""
-THETAS = (0.25, 0.5, 0.75, 1.0)
+WORTH = 0.02
+"""Shared resources are looked at where their time can be such a share of the target."""
+THETAS = (1.0, 0.5, 0.75, 0.25)
+ROUNDING_PS = 64
+"""Shared times are linear in outputs but for this: whole picoseconds in each of 32 chunks, in two stages."""
 SUMS = 4096
 """Sums of filled outputs are listed where there are at most so many."""
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Weights of an operator's cost; prices of an array and `arrays` are by tier."""
+    """Weights of an operator's cost. Prices of an array, and limits `most_` in arrays, are by tier."""
 
     per_ps: float
     per_pj: float
     resident: Floats
     rewritten: Floats
-    arrays: Ints
+    most_resident: Ints
+    most_rewritten: Ints
 
 
 @dataclass(frozen=True)
@@ -89,8 +100,10 @@ def operator_bound(
 
 @dataclass(frozen=True)
 class _Part:
-    """A table at given prices, of which only every so many rows are looked at: `latency`, the fastest for the first outputs
-    of each interval, `outputs` of all first and then all last ends, `filled`: what the arrays of an end could do.
+    """A table at given prices, of which only every so many rows are looked at.
+
+    `first` and `last` rows of the intervals; `outputs` of the ends, all first ones, then all last ones (or only these);
+    `filled`: what the arrays of an end could do.
 
     `cost` [end, copies] is the least over these and more copies; where streamed, it is alpha + beta n instead.
     """
@@ -110,17 +123,20 @@ class _Part:
 def _round_bound(
     family: Family, total: int, prices: Prices, target: float, enough: float, levels: tuple[tuple[int, int], ...]
 ) -> tuple[float, tuple[Ints, Ints]]:
-    """The bound of one round of `total` outputs, at most `target`; the cells whose bound is lower by more than `enough`."""
+    """The bound of one round of `total` outputs, at most `target`; the cells that are lower by more than `enough`."""
     low, high = _first_cell(family, total, prices, target)
-    thetas = _thetas(family, prices, int(low[0]))
-    least = target
+    thetas = _thetas(family, prices, int(low[0]), target)
+    least, best = target, np.zeros(0)
     for level, (split, rows) in enumerate(levels):
         low, high = _cut(low, high, max(1, min(split, MOST_CELLS // len(low))))
         best = np.full(len(low), -np.inf)
         for theta in thetas[:1] if level == 0 else thetas:
+            at = np.flatnonzero(best < target - enough)
+            if not len(at):
+                break
             parts = [_part(table, prices, family.rounds, theta, rows) for table in family.tables]
-            bound = prices.per_ps * (1 - theta.sum()) * low + _cell_bounds(parts, total, high, prices.per_ps * theta[0])
-            best = np.maximum(best, bound)
+            bound = _cell_bounds(parts, total, high[at], prices.per_ps * theta[0])
+            best[at] = np.maximum(best[at], bound + prices.per_ps * (1 - theta.sum()) * low[at])
         open_ = best < target - enough
         least = min(least, float(best[~open_].min(initial=np.inf)))
         low, high, best = low[open_], high[open_], best[open_]
@@ -130,8 +146,7 @@ def _round_bound(
 
 
 def _first_cell(family: Family, total: int, prices: Prices, target: float) -> tuple[Ints, Ints]:
-    """Two cells [lo, hi) of time: from the first at which all tiers together could do `total` to where time alone costs the
-    target, and beyond. No round is faster."""
+    """Two cells [lo, hi) of time: to where time alone costs the target, and beyond. No round is faster."""
     start = _earliest(family, total)
     end = max(int(table.latency_ps.max()) for table in family.tables) + 1
     if prices.per_ps > 0:
@@ -154,12 +169,13 @@ def _earliest(family: Family, total: int) -> int:
     return max(late, 1)
 
 
-def _thetas(family: Family, prices: Prices, start: int) -> list[Floats]:
+def _thetas(family: Family, prices: Prices, start: int, target: float) -> list[Floats]:
     """Weights of shared resources to try: none, and shares of each that can take longer than the fastest round."""
     shared = family.tables[0].shared_ps.shape[0]
     result = [np.zeros(shared)]
     for s in range(shared):
-        if prices.per_ps > 0 and max(int(t.shared_ps[s].max()) for t in family.tables) > start:
+        longest = max(int(t.shared_ps[s].max()) for t in family.tables)
+        if longest > start and prices.per_ps * longest > WORTH * target:
             result += [theta * np.eye(shared)[s] for theta in THETAS]
     return result
 
@@ -192,10 +208,15 @@ def _part(table: PartTable, prices: Prices, rounds: int, theta: Floats, rows: in
     first = np.arange(0, len(table.outputs), stride)
     last = np.minimum(first + stride, len(table.outputs)) - 1
     price = (prices.resident if table.mode == RESIDENT else prices.rewritten / rounds)[table.tier]
+    most = (prices.most_resident if table.mode == RESIDENT else prices.most_rewritten)[table.tier]
     needed = table.floor_arrays[first]
-    arrays = np.where(needed <= prices.arrays[table.tier], price * needed, np.inf)
+    arrays = np.where(needed <= most, price * needed, np.inf)
     begin = arrays + prices.per_pj * table.floor_energy_pj[first] + _timed(time, table.floor_shared_ps[:, first])
-    end = arrays + prices.per_pj * table.energy_pj[last] + _timed(time, np.maximum(table.shared_ps[:, last] - 1, 0))
+    end = (
+        arrays
+        + prices.per_pj * table.energy_pj[last]
+        + _timed(time, np.maximum(table.shared_ps[:, last] - ROUNDING_PS, 0))
+    )
     # Where only arrays cost, the last outputs of an interval cost no more than its first.
     both = prices.per_pj > 0 or time.any()
     cost = np.concatenate([begin, end]) if both else end
@@ -215,7 +236,7 @@ def _timed(time: Floats, shared_ps: Ints) -> Floats:
 
 
 def _cell_bounds(parts: list[_Part], total: int, high: Ints, per_tail_ps: float) -> Floats:
-    """[cell]: the least over sets of parts of the greatest over (nu, kappa) of what the docstring says, for times below `high`.
+    """[cell]: the least over sets of parts of the greatest over (nu, kappa) for times below `high`, without the time.
 
     `per_tail_ps` weighs the shortest time that a part needs beside its off-chip reads.
     """
@@ -227,7 +248,9 @@ def _cell_bounds(parts: list[_Part], total: int, high: Ints, per_tail_ps: float)
     streamed = min((max(part.beta, 0.0) for part in parts if part.table.mode == STREAMED), default=0.0)
     # All of a slope for outputs, or what exceeds a streamed output's cost for filled arrays.
     split = np.minimum(slopes, streamed), np.maximum(slopes - streamed, 0.0)
-    slopes, fills = (split if streamed == 0 else (np.append(a, b, axis=0) for a, b in zip((slopes, fills), split, strict=True)))
+    slopes, fills = (
+        split if streamed == 0 else (np.append(a, b, axis=0) for a, b in zip((slopes, fills), split, strict=True))
+    )
     terms = [_term(*each, slopes, fills) for each in zip(parts, costs, reach, strict=True)]
     sets = _part_sets(parts)
     # One more part, that of a tier not used: does nothing and costs nothing.
@@ -254,7 +277,10 @@ def _part_sets(parts: list[_Part]) -> Ints:
 def _fill(parts: list[_Part], sets: Ints, rest: Ints, total: int) -> Ints:
     """[set, cell]: the least that filled arrays of a set's parts can do that is no less than `rest`."""
     # Parts of a tier have the same rows: sets that differ in how weights get there fill alike.
-    arrays = [[part.table.tier if part.table.mode != STREAMED else -1 for part in parts][i] if i >= 0 else -1 for i in sets.ravel()]
+    arrays = [
+        [part.table.tier if part.table.mode != STREAMED else -1 for part in parts][i] if i >= 0 else -1
+        for i in sets.ravel()
+    ]
     keys = np.array(arrays, np.int64).reshape(sets.shape)
     filled = np.zeros_like(rest)
     for key in np.unique(keys, axis=0):

@@ -33,16 +33,19 @@ class Chosen:
 
 def undominated(pool: Pool, cost: Floats, columns: Ints) -> Ints:
     """Those of `columns` that no other of their type matches in cost, resident arrays and scratch; ascending."""
-    amounts = np.concatenate([cost[:, None], pool.resident_arrays, pool.scratch_arrays], axis=1)[columns]
     keep: list[Ints] = []
     for kind in np.unique(pool.kind[columns]):
-        mine = np.flatnonzero(pool.kind[columns] == kind)
-        order = mine[np.lexsort(amounts[mine].T[::-1])]
-        left: list[int] = []
-        for position in order.tolist():
-            if not left or not np.any(np.all(amounts[left] <= amounts[position], axis=1)):
-                left.append(position)
-        keep.append(columns[np.array(left)])
+        mine = columns[pool.kind[columns] == kind]
+        ties = np.stack([pool.energy[mine], pool.latency[mine]])
+        amounts = np.concatenate([cost[mine][:, None], pool.resident_arrays[mine], pool.scratch_arrays[mine]], axis=1)
+        # From the cheapest on, so that only earlier ones can match; of equals the first is kept.
+        order = np.lexsort(np.concatenate([ties, amounts.T[::-1]]))
+        amounts, mine = amounts[order], mine[order]
+        left = np.ones(len(mine), np.bool_)
+        for i in range(len(mine)):
+            if left[i]:
+                left[i + 1 :] &= ~np.all(amounts[i] <= amounts[i + 1 :], axis=1)
+        keep.append(mine[left])
     return np.sort(np.concatenate(keep))
 
 
@@ -53,7 +56,7 @@ def choose(pool: Pool, cost: Floats, columns: Ints, limits: Limits) -> Chosen | 
     if len(np.unique(pool.kind[columns])) < len(pool.multiplicity):
         return None
     solver: Any = pywraplp.Solver.CreateSolver("SCIP")
-    scale = max(float(pool.multiplicity @ _least(pool, cost, columns)), 1e-300)
+    scale = float(pool.multiplicity @ _least(pool, cost, columns)) or 1.0
     counts = [solver.IntVar(0, int(pool.multiplicity[pool.kind[c]]), "") for c in columns.tolist()]
     for variable, column in zip(counts, columns.tolist(), strict=True):
         solver.Objective().SetCoefficient(variable, float(cost[column] / scale))

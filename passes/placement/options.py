@@ -13,11 +13,11 @@ from itertools import product as combinations
 
 import numpy as np
 
-from .problem import STREAMED, Family, Ints, OptionSet, PartTable
+from .problem import RESIDENT, REWRITTEN, STREAMED, Bools, Family, Floats, Ints, OptionSet, PartTable
 from .tables import first_copies
 
-TAUS = 192
-"""At most so many times tau for an operator and a number of rounds."""
+TAUS, TAUS_OF_ROUNDS = 192, 48
+"""At most so many times tau for an operator in one round, and for each greater number of rounds."""
 A_CELL = 4
 """At most so many in a cell where a better plan may be."""
 
@@ -62,7 +62,7 @@ def options_of(families: tuple[Family, ...], arrays: Ints, precisions: tuple[str
 def options_at(
     families: tuple[Family, ...], arrays: Ints, precisions: tuple[str, ...], cells: tuple[tuple[Ints, Ints], ...]
 ) -> OptionSet:
-    """Options balanced at the times of parts that lie in `cells`, which are for each family times [lo, hi) of a round."""
+    """Options balanced at times of parts that lie in `cells`: for each family, times [lo, hi) of a round."""
     sets: list[OptionSet] = []
     for family, (low, high) in zip(families, cells, strict=True):
         if not len(low):
@@ -97,7 +97,7 @@ def _taus(family: Family) -> Ints:
         times += [table.latency_ps[-1], table.latency_ps[rows].ravel()]
     pool = np.unique(np.concatenate(times))
     step = 0.002
-    while len(pool) > TAUS:  # of those within one step of a geometric scale, keep the greatest
+    while len(pool) > (TAUS if family.rounds == 1 else TAUS_OF_ROUNDS):  # of those within one step of a geometric scale, keep the greatest
         bucket = np.floor(np.log(np.maximum(pool, 1)) / step)
         pool = pool[np.append(bucket[1:] != bucket[:-1], True)]
         step *= 1.5
@@ -169,7 +169,7 @@ def _most_rows(table: PartTable, columns: Ints | None, taus: Ints, arrays: Ints)
     return np.where(fits.all(axis=0), len(fits), fits.argmin(axis=0)) - 1
 
 
-def _inner_rows(table: PartTable, need: Ints, up: Ints) -> tuple[Ints, Ints, Ints]:
+def _inner_rows(table: PartTable, need: Ints, up: Bools) -> tuple[Ints, Ints, Bools]:
     """Rows for `need` outputs, rounded as `up` [j] says; by how much that is over; where it is possible."""
     row = np.searchsorted(table.outputs, need)
     fits = row < len(table.outputs)
@@ -180,13 +180,13 @@ def _inner_rows(table: PartTable, need: Ints, up: Ints) -> tuple[Ints, Ints, Int
     return row, table.outputs[row] - need, fits
 
 
-def _exact_rows(table: PartTable, outputs: Ints) -> tuple[Ints, Ints]:
+def _exact_rows(table: PartTable, outputs: Ints) -> tuple[Ints, Bools]:
     """Rows of exactly `outputs`, and where there are such."""
     row = np.minimum(np.searchsorted(table.outputs, outputs), len(table.outputs) - 1)
     return row, table.outputs[row] == outputs
 
 
-def _collect(family: Family, arrays: Ints, rows: Ints, columns: list[Ints | None], valid: Ints) -> Genes:
+def _collect(family: Family, arrays: Ints, rows: Ints, columns: list[Ints | None], valid: Bools) -> Genes:
     """Genes from rows [pattern, table, tau], with the fewest copies that meet tau and fit the tier."""
     pattern, tau = np.nonzero(valid)
     shape = (len(pattern), len(arrays))
@@ -208,27 +208,36 @@ def priced(family: Family, genes: Genes, precisions: tuple[str, ...]) -> OptionS
     count, tiers = genes.table.shape
     zeros = lambda: np.zeros((count, tiers), np.int64)  # noqa: E731
     mode, outputs, copies, precision = zeros(), zeros(), zeros(), zeros()
-    held = zeros()
     for i, table in enumerate(family.tables):
         used = np.flatnonzero(genes.table[:, table.tier] == i)
         row, column = genes.row[used, table.tier], genes.column[used, table.tier]
         mode[used, table.tier], precision[used, table.tier] = table.mode, precisions.index(table.precision)
         outputs[used, table.tier], copies[used, table.tier] = table.outputs[row], table.copies[column]
-        held[used, table.tier] = table.arrays[row, column]
     latency, energy = _round_price(family, genes, genes.row)
-    last, good = outputs.copy(), np.ones(count, np.bool_)
+    held = _held(family, genes, genes.row)
+    resident, last, good = held, outputs.copy(), np.ones(count, np.bool_)
     if family.rounds > 1:
         row_last, good = _last_rows(family, genes, outputs, mode, last)
         last_latency, last_energy = _round_price(family, genes, row_last)
         latency = latency * (family.rounds - 1) + last_latency
         energy = energy * (family.rounds - 1) + last_energy
-    resident, scratch = np.where(mode == 1, held, 0), np.where(mode == 2, held, 0)
+        resident = held * (family.rounds - 1) + _held(family, genes, row_last)
+    resident, scratch = np.where(mode == RESIDENT, resident, 0), np.where(mode == REWRITTEN, held, 0)
     rounds = np.full(count, family.rounds, np.int64)
     options = OptionSet(latency, energy, resident, scratch, mode, outputs, last, copies, precision, rounds)
     return options if good.all() else options.take(good)
 
 
-def _round_price(family: Family, genes: Genes, rows: Ints) -> tuple[Ints, np.ndarray]:
+def _held(family: Family, genes: Genes, rows: Ints) -> Ints:
+    """[option, tier]: arrays that the parts hold in one round with the given rows of the tables."""
+    held = np.zeros(rows.shape, np.int64)
+    for i, table in enumerate(family.tables):
+        used = np.flatnonzero(genes.table[:, table.tier] == i)
+        held[used, table.tier] = table.arrays[rows[used, table.tier], genes.column[used, table.tier]]
+    return held
+
+
+def _round_price(family: Family, genes: Genes, rows: Ints) -> tuple[Ints, Floats]:
     """Time and energy of one round with the given rows of the tables.
 
     Parts meet on the ports that they share. The first port, off-chip reads, stands at the head of a part's work: it
@@ -253,8 +262,8 @@ def _round_price(family: Family, genes: Genes, rows: Ints) -> tuple[Ints, np.nda
     return np.maximum(ends, shared.max(axis=0, initial=0)), energy
 
 
-def _last_rows(family: Family, genes: Genes, outputs: Ints, mode: Ints, last: Ints) -> tuple[Ints, Ints]:
-    """Rows of the last round, which has fewer outputs: one part has them fewer, streamed if there is one. Fills `last`."""
+def _last_rows(family: Family, genes: Genes, outputs: Ints, mode: Ints, last: Ints) -> tuple[Ints, Bools]:
+    """Rows of the last round: one part has fewer outputs, a streamed one if there is. Fills `last`; where it works."""
     short = family.outputs - family.last
     able = outputs > short
     bears = np.argmax(able * (1 + (mode == STREAMED)), axis=1)

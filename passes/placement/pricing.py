@@ -18,7 +18,7 @@ DEFAULT_MIN_BITS = 8
 
 
 class ChipPricer:
-    """The parts that matrix operators can have on `chip`; precisions below `min_bits` bits of input or weight are out."""
+    """The parts that matrix operators can have on `chip`, without precisions below `min_bits` of input or weight."""
 
     def __init__(self, chip: Chip, min_bits: int = DEFAULT_MIN_BITS) -> None:
         self.chip, self.min_bits = chip, min_bits
@@ -26,7 +26,7 @@ class ChipPricer:
         self.arrays: Ints = np.array([chip.tiers[name].arrays for name in self.tiers], np.int64)
 
     def kinds(self, product: Product) -> list[PartKind]:
-        """Resident and rewritten parts of static weights on array tiers, rewritten ones of dynamic weights, streamed ones."""
+        """On array tiers resident and rewritten parts (only these of dynamic weights), on others streamed ones."""
         result: list[PartKind] = []
         for t, name in enumerate(self.tiers):
             tier = self.chip.tiers[name]
@@ -60,4 +60,4 @@ class ChipPricer:
             precision=kind.precision or None,
         )
         shared = np.stack([np.broadcast_to(ps, prices.latency_ps.shape) for ps in prices.ports_ps.values()])
-        return PartPrices(prices.latency_ps, prices.energy_pj, prices.arrays, shared)
+        return PartPrices(prices.latency_ps, prices.energy_pj.astype(np.float64), prices.arrays, shared)

@@ -1,9 +1,10 @@
 """The placement problem as numbers: operators, their options, the chip's arrays, an objective.
 
 **Plan space.** Operators run one after another. An operator runs in `rounds` r >= 1 equal rounds; in every round its
-outputs are shared by at most one *part* per tier. A part is *resident* (arrays of its own, programmed once at power-up),
-*rewritten* (programmed at each execution, just before use, into arrays of the tier's scratch pool) or *streamed* (the
-tier has no arrays). With r >= 2 no part is resident. A part has its copies and its precision.
+outputs are shared by at most one *part* per tier. A part is *resident* (arrays of its own in each round, programmed
+once at power-up), *rewritten* (programmed at each execution, just before use, into arrays of the tier's scratch pool)
+or *streamed* (the tier has no arrays). A part has its copies and its precision. Rounds are equal: the same parts in
+each, but that in the last one part has the outputs less that are missing to equal rounds.
 
     time of a round    = max over parts of (off-chip reads of the parts served before it + its own time),
                          and at least the sum over parts of their time on each shared resource
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 UNUSED, RESIDENT, REWRITTEN, STREAMED = 0, 1, 2, 3
 OBJECTIVES = ("latency", "energy", "edp")
@@ -38,8 +40,8 @@ class PlacementError(ValueError):
 class PartTable:
     """Prices of a part of one operator on one tier: rows are `outputs`, columns are `copies`.
 
-    The `floor_` arrays price row i at one granule more than row i-1 has: the least that any part costs whose outputs lie
-    in (outputs[i-1], outputs[i]]. `shared_ps` has one leading entry per resource
+    The `floor_` arrays price row i at one granule more than row i-1 has: the least that any part costs whose outputs
+    lie in (outputs[i-1], outputs[i]]. `shared_ps` has one leading entry per resource
     that the parts of an operator share (chip-wide memory ports).
     """
 
@@ -61,7 +63,7 @@ class PartTable:
 
 @dataclass(frozen=True)
 class Family:
-    """What an operator can do in a given number of rounds: `outputs` a round, `last` in the last one, a table per part kind."""
+    """What an operator can do in `rounds` rounds: `outputs` in each but the `last`, a table for each kind of part."""
 
     rounds: int
     outputs: int

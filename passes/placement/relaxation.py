@@ -4,16 +4,19 @@
     s.t. sum_{o of type k} z_o = mult_k
          sum_o resident_ot z_o + S_t <= arrays_t                 lambda_t
          sum_{o of type k} scratch_ot z_o <= mult_k S_t          mu_kt
+         low_t <= S_t <= high_t;  z_o = 0 where scratch_ot > high_t
 
-(The last row lets an operator need more scratch than the pool S_t, as long as its type does not on average.) For any
-lambda, mu >= 0 with sum_k mult_k mu_kt <= lambda_t every plan costs at least
+The third row lets an operator need more scratch than the pool S_t, as long as its type does not on average; the box on
+S bounds by how much, and narrower boxes that cover all S tighten the relaxation.
 
-    sum_k mult_k min_o (cost_o + lambda . resident_o + mu_k . scratch_o)  -  lambda . arrays
+For any lambda, mu >= 0 every plan whose scratch pools lie in the box costs at least
 
-because its operators each meet the min, and what was added for resident arrays and scratch is at most
-lambda . (arrays - S) + sum_k mult_k mu_k . S <= lambda . arrays. For multipliers that break the condition on the sum, a plan's S is
-at most arrays, which adds sum_t min(0, lambda_t - sum_k mult_k mu_kt) arrays_t. The same holds when "min over options" is
-replaced by a lower bound of it over all plans of an operator, as module `bound` does.
+    sum_k mult_k min_o (cost_o + lambda . resident_o + mu_k . scratch_o)
+    + sum_t min over S_t in the box of (lambda_t - sum_k mult_k mu_kt) S_t  -  lambda . arrays
+
+because its operators each meet the min over options in the box, and what was added for its resident arrays and scratch
+is at most lambda . (arrays - S) + sum_k mult_k mu_k . S. The same holds when "min over options" is replaced by a lower
+bound of it over all plans of an operator, as module `bound` does.
 """
 
 from __future__ import annotations
@@ -68,51 +71,80 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Box:
+    """Limits of the scratch pools, in arrays of each array tier."""
+
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+
+    @staticmethod
+    def whole(pool: Pool) -> Box:
+        """All pools that a chip can have."""
+        return Box((0,) * len(pool.tiers), tuple(int(c) for c in pool.capacity))
+
+    def halves(self, tier: int, at: int) -> tuple[Box, Box]:
+        """The pools of `tier` with at most `at` arrays, and with more."""
+        high, low = [*self.high], [*self.low]
+        high[tier], low[tier] = at, at + 1
+        return Box(self.low, tuple(high)), Box(tuple(low), self.high)
+
+
+@dataclass(frozen=True)
 class Relaxed:
     """A solution of the relaxation and its multipliers, per share of a tier."""
 
     bound: float
-    """Least cost of plans of the pool, by the multipliers."""
+    """Least cost of plans of the pool in the box, by the multipliers."""
     prices: Floats
     """lambda."""
     scratch_prices: Floats
     """mu, [type, tier]."""
     reduced: Floats
-    """[option]: cost with prices, less the least of its type."""
+    """[option]: cost with prices, less the least of its type; infinite outside the box."""
     least: Floats
     """[type]: the least cost with prices."""
     columns: Ints
     shares: Floats
+    scratch: Floats
+    """S, in shares of the tiers."""
+    box: Box
 
 
-def constant_term(pool: Pool, prices: Floats, scratch_prices: Floats) -> float:
+def constant_term(pool: Pool, box: Box, prices: Floats, scratch_prices: Floats) -> float:
     """What the bound has beside the operators' terms."""
-    return float(np.minimum(prices - pool.multiplicity @ scratch_prices, 0.0).sum() - prices.sum())
+    slope = prices - pool.multiplicity @ scratch_prices
+    low, high = np.array(box.low) / pool.capacity, np.array(box.high) / pool.capacity
+    return float(np.minimum(slope * low, slope * high).sum() - prices.sum())
 
 
-def relax(pool: Pool, cost: Floats) -> Relaxed:
-    """Solves the relaxation for `cost`, one an option."""
-    scale = max(float(pool.multiplicity @ pool.least(cost)), 1e-300)
-    master = _Master(pool, cost / scale)
-    master.add(_first_columns(pool, cost / scale))
+def relax(pool: Pool, cost: Floats, box: Box | None = None) -> Relaxed | None:
+    """Solves the relaxation for `cost`, one an option; None if a type has no option in the box."""
+    box = box or Box.whole(pool)
+    barred = np.where(np.all(pool.scratch_arrays <= np.array(box.high), axis=1), 0.0, np.inf)
+    base = pool.least(cost + barred)
+    if not np.all(np.isfinite(base)):
+        return None
+    scale = float(pool.multiplicity @ base) or 1.0
+    cost = cost / scale + barred
+    master = _Master(pool, cost, box)
+    master.add(_first_columns(pool, cost))
     best: Relaxed | None = None
     for _ in range(COLUMN_ROUNDS):
         value, prices, scratch_prices = master.solve()
-        total = cost / scale + pool.resident @ prices
+        total = cost + pool.resident @ prices
         total += np.einsum("ot,ot->o", pool.scratch, scratch_prices[pool.kind])
         least = pool.least(total)
-        bound = float(pool.multiplicity @ least) + constant_term(pool, prices, scratch_prices)
+        bound = float(pool.multiplicity @ least) + constant_term(pool, box, prices, scratch_prices)
         if best is None or bound * scale > best.bound:
             reduced = (total - least[pool.kind]) * scale
-            best = Relaxed(
-                bound * scale, prices * scale, scratch_prices * scale, reduced, least * scale, *master.solution()
-            )
+            multipliers = prices * scale, scratch_prices * scale
+            best = Relaxed(bound * scale, *multipliers, reduced, least * scale, *master.solution(), box)
         new = np.setdiff1d(pool.first_least(total), master.columns)
         if value - bound <= ENOUGH * abs(value) or not len(new):
             break
         master.add(new)
     assert best is not None
-    return replace(best, **dict(zip(("columns", "shares"), master.solution(), strict=True)))
+    return replace(best, **dict(zip(("columns", "shares", "scratch"), master.solution(), strict=True)))
 
 
 def _first_columns(pool: Pool, cost: Floats) -> Ints:
@@ -124,7 +156,7 @@ def _first_columns(pool: Pool, cost: Floats) -> Ints:
 class _Master:
     """The relaxation over some columns, kept in the solver so that a new column starts from the last basis."""
 
-    def __init__(self, pool: Pool, cost: Floats) -> None:
+    def __init__(self, pool: Pool, cost: Floats, box: Box) -> None:
         from ortools.linear_solver import pywraplp
 
         self.pool, self.cost = pool, cost
@@ -132,9 +164,10 @@ class _Master:
         infinity = self.solver.infinity()
         self.assign = [self.solver.Constraint(int(m), int(m)) for m in pool.multiplicity]
         self.capacity, self.scratch = [], []
+        low, high = np.array(box.low) / pool.capacity, np.array(box.high) / pool.capacity
         for t in range(len(pool.tiers)):
             row = self.solver.Constraint(-infinity, 1.0)
-            self.scratch.append(self.solver.NumVar(0.0, 1.0, ""))
+            self.scratch.append(self.solver.NumVar(float(low[t]), float(high[t]), ""))
             row.SetCoefficient(self.scratch[t], 1.0)
             # More arrays than the tier has, at a price beyond any that can pay: keeps the program feasible.
             excess = self.solver.NumVar(0.0, infinity, "")
@@ -175,14 +208,15 @@ class _Master:
         self.solver.Solve()
         # All results are read before the program changes: the solver forgets them then.
         self.result = [share.solution_value() for share in self.shares]
+        self.pools = [pool.solution_value() for pool in self.scratch]
         prices = np.array([max(0.0, -row.dual_value()) for row in self.capacity])
         scratch_prices = np.zeros((len(self.assign), len(self.capacity)))
         for (kind, tier), row in self.need.items():
             scratch_prices[kind, tier] = max(0.0, -row.dual_value())
         return self.solver.Objective().Value(), prices, scratch_prices
 
-    def solution(self) -> tuple[Ints, Floats]:
-        """Columns with a share, and their shares."""
+    def solution(self) -> tuple[Ints, Floats, Floats]:
+        """Columns with a share, their shares, and S."""
         shares = np.array(self.result)
         used = np.flatnonzero(shares > 1e-9)
-        return self.columns[: len(shares)][used], shares[used]
+        return self.columns[: len(shares)][used], shares[used], np.array(self.pools)

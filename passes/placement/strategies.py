@@ -1,7 +1,7 @@
 """The strategies: `exact`, `homogeneous:TIER`, `greedy`. They differ in the decision alone, not in options or prices.
 
-`homogeneous:TIER`: every operator whole on TIER, if the tier takes it; else whole on the tier of least cost among those that
-take it. Copies, and whether weights stay or are rewritten, are chosen by the same integer program as in `exact`.
+`homogeneous:TIER`: every operator whole on TIER, if the tier takes it; else whole on the tier of least cost among those
+that take it. Copies, and whether weights stay or are rewritten, are chosen by the same integer program as in `exact`.
 `greedy`: operators in program order, each takes the option that alone is best by the objective, of those for which
 arrays are left beside what stays and the scratch pool so far.
 `exact`: module `solve`, started with the best of the others; it keeps theirs if it finds no better.
@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 
 from .integer import Limits, choose, undominated
-from .problem import UNUSED, Floats, OperatorType, OptionSet, Plan, PlacementError, Problem, evaluate
+from .problem import UNUSED, Floats, OptionSet, PlacementError, Plan, Problem, evaluate
 from .relaxation import Pool, relax
-from .solve import OPTIMAL, Solution, solve
+from .search import SAFE, WHOLE
+from .solve import Solution, solve
 
 BASELINE_COLUMNS = 400
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A plan, priced. `bound` and `gap` are None unless `strategy` is exact; `kept` names the strategy whose plan it is."""
+    """A plan, priced. `bound` and `gap` are None for baselines; `kept` names the strategy whose plan it is."""
 
     problem: Problem
     plan: Plan
@@ -55,14 +56,14 @@ def run(problem: Problem, strategy: str, time_limit_s: float) -> Outcome:
     if solution.plan is not plan:
         kept, plan = "exact", solution.plan
     for tier in range(len(problem.tiers)):
-        if _homogeneous_bound(problem, tier) < _value(problem, plan):
+        if _homogeneous_bound(problem, tier, plan) < _value(problem, plan):
             other = homogeneous(problem, tier, time_limit_s)
             if other is not None and _value(problem, other) < _value(problem, plan):
                 kept, plan = f"homogeneous:{problem.tiers[tier]}", other
     value = _value(problem, plan)
     bound = min(solution.bound, value)
     gap = value / bound - 1 if bound > 0 else float(value > 0)
-    status = "optimal" if gap <= OPTIMAL else solution.status
+    status = "optimal" if gap <= WHOLE else solution.status
     return Outcome(solution.problem, plan, bound, gap, status, time.monotonic() - start, kept)
 
 
@@ -90,16 +91,29 @@ def _first(problem: Problem, time_limit_s: float) -> tuple[str, Plan]:
     return "exact", plan
 
 
-def _homogeneous_bound(problem: Problem, tier: int) -> float:
-    """No plan of `homogeneous` on `tier` is better."""
-    pool = Pool(problem, [_whole_on(kind, tier) for kind in problem.types])
-    fixed = problem.fixed_energy_pj + problem.static_pj_per_ps * problem.fixed_latency_ps
-    latency = energy = 0.0
-    if problem.objective != "energy":
-        latency = relax(pool, pool.latency).bound + problem.fixed_latency_ps
-    if problem.objective != "latency":
-        energy = relax(pool, pool.energy).bound + fixed
-    return problem.value(latency, energy) * (1 - 1e-9)
+def _homogeneous_bound(problem: Problem, tier: int, plan: Plan) -> float:
+    """No plan of `homogeneous` on `tier` is better; `plan` is a good plan."""
+    pool = _pool_on(problem, tier)
+    if pool is None:
+        return np.inf
+    fixed_energy = problem.fixed_energy_pj + problem.static_pj_per_ps * problem.fixed_latency_ps
+
+    def least(a: float, b: float) -> float:
+        constant = a * problem.fixed_latency_ps + b * fixed_energy
+        relaxed = relax(pool, a * pool.latency + b * pool.energy)
+        return np.inf if relaxed is None else constant + relaxed.bound * SAFE
+
+    if problem.objective != "edp":
+        a, b = _weights(problem, None)
+        return problem.value(least(1.0, 0.0) if a else 0.0, least(0.0, 1.0) if b else 0.0)
+    # Between the least latency and the least energy the tangent at the plan: two corners (see `solve`).
+    latency, energy = least(1.0, 0.0), least(0.0, 1.0)
+    a, b = plan.energy_pj, float(plan.latency_ps)
+    if a == 0 or b == 0:
+        return 0.0
+    tangent = least(a, b)
+    corners = (latency, max(energy, (tangent - a * latency) / b)), (max(latency, (tangent - b * energy) / a), energy)
+    return min(problem.value(*corner) for corner in corners)
 
 
 def _value(problem: Problem, plan: Plan) -> float:
@@ -118,14 +132,18 @@ def _baseline(problem: Problem, strategy: str, time_limit_s: float) -> Plan | No
 
 def homogeneous(problem: Problem, tier: int, time_limit_s: float) -> Plan | None:
     """Every operator whole on `tier`, or where it costs least if the tier does not take it."""
-    pool = Pool(problem, [_whole_on(kind, tier) for kind in problem.types])
+    pool = _pool_on(problem, tier)
+    if pool is None:
+        return None
     weights = [_weights(problem, None)]
     best: Plan | None = None
     for _ in range(4 if problem.objective == "edp" else 1):
         cost = weights[-1][0] * pool.latency + weights[-1][1] * pool.energy
-        reduced = relax(pool, cost).reduced
+        relaxed = relax(pool, cost)
+        if relaxed is None:
+            return None
         columns = undominated(pool, cost, np.arange(len(pool)))
-        columns = np.sort(columns[np.argsort(reduced[columns], kind="stable")[:BASELINE_COLUMNS]])
+        columns = np.sort(columns[np.argsort(relaxed.reduced[columns], kind="stable")[:BASELINE_COLUMNS]])
         plan = _choose(problem, pool, columns, time_limit_s, cost)
         if plan is None or (best is not None and _value(problem, plan) >= _value(problem, best)):
             break
@@ -134,11 +152,14 @@ def homogeneous(problem: Problem, tier: int, time_limit_s: float) -> Plan | None
     return best
 
 
-def _whole_on(kind: OperatorType, tier: int) -> Any:
-    """The options of one part, on `tier` if there are such."""
-    one = (kind.options.mode != UNUSED).sum(axis=1) == 1
-    here = one & (kind.options.mode[:, tier] != UNUSED)
-    return here if here.any() else one
+def _pool_on(problem: Problem, tier: int) -> Pool | None:
+    """The options of one part, on `tier` for the types that have such; None if a type has none of one part."""
+    allowed: list[Any] = []
+    for kind in problem.types:
+        one = (kind.options.mode != UNUSED).sum(axis=1) == 1
+        here = one & (kind.options.mode[:, tier] != UNUSED)
+        allowed.append(here if here.any() else one)
+    return Pool(problem, allowed) if all(one.any() for one in allowed) else None
 
 
 def _weights(problem: Problem, plan: Plan | None) -> tuple[float, float]:
@@ -148,9 +169,7 @@ def _weights(problem: Problem, plan: Plan | None) -> tuple[float, float]:
     return (1.0, 0.0) if problem.objective == "latency" else (0.0, 1.0)
 
 
-def _choose(
-    problem: Problem, pool: Pool, columns: Any, seconds: float, cost: Floats | None = None
-) -> Plan | None:
+def _choose(problem: Problem, pool: Pool, columns: Any, seconds: float, cost: Floats | None = None) -> Plan | None:
     limits = Limits(1e-3, 200, seconds)
     chosen = choose(pool, pool.latency if cost is None else cost, columns, limits)
     return None if chosen is None else evaluate(problem, chosen.counts)

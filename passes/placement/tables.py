@@ -76,9 +76,8 @@ def families(pricer: Pricer, product: Any) -> tuple[Family, ...]:
         last = total - (rounds - 1) * a_round
         if last <= 0:
             continue
-        usable = [kind for kind in kinds if rounds == 1 or kind.mode in (REWRITTEN, STREAMED)]
-        grid = _grid(pricer, product, usable, a_round, a_round - last)
-        tables = [_table(pricer, product, kind, a_round, grid) for kind in usable]
+        grid = _grid(pricer, product, kinds, a_round, a_round - last)
+        tables = [_table(pricer, product, kind, a_round, grid) for kind in kinds]
         tables = [table for table in tables if table is not None]
         if rounds == 1 or any(table.mode == REWRITTEN for table in tables):
             result.append(Family(rounds, a_round, last, tuple(tables)))
@@ -150,7 +149,9 @@ def _table(pricer: Pricer, product: Any, kind: PartKind, total: int, grid: Ints)
 
 
 def _columns(prices: PartPrices, last: int) -> PartPrices:
-    return PartPrices(*(np.ascontiguousarray(values[..., :last]) for values in prices))
+    latency, energy, arrays, shared = prices
+    cut = np.ascontiguousarray
+    return PartPrices(cut(latency[:, :last]), cut(energy[:, :last]), cut(arrays[:, :last]), cut(shared[..., :last]))
 
 
 def _priced(pricer: Pricer, product: Any, kind: PartKind, outputs: Ints, copies: Ints) -> PartPrices:
@@ -166,7 +167,7 @@ def _priced(pricer: Pricer, product: Any, kind: PartKind, outputs: Ints, copies:
 
 
 def first_copies(latency_ps: Ints, within_ps: NDArray[np.int64]) -> Ints:
-    """[row, k]: the least column of `latency_ps` [row, column] that is at most `within_ps[k]`; their number if none is."""
+    """[row, k]: the first column of `latency_ps` [row, column] of at most `within_ps[k]`; their number if none is."""
     fastest = np.minimum.accumulate(latency_ps, axis=1)
     rows, columns = fastest.shape
     # One search over all rows: each row ascending (reversed), lifted above the row before it.
