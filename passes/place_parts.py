@@ -17,11 +17,13 @@ from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.cost import closed_form_ps, total_energy_pj
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.product import Product, product_of
+from ..runtime_sim.timing import simulate
 from ..runtime_sim.walk import main_function
 from ..runtime_sim.work import work_of
-from .lower_to_tile import digital_op
+from .assign_arrays import AssignArrays
+from .lower_to_tile import LowerToTile, digital_op
 from .placement.assemble import PlacedPart, build_problem, parts_of
-from .placement.problem import PlacementError, Problem
+from .placement.problem import PlacementError, Plan, Problem
 from .placement.strategies import Outcome, run
 from .units import Unit, units_of
 from .value_places import ValuePlaces, place_values
@@ -41,7 +43,8 @@ class PlaceParts(ModulePass):
     ```mlir
     %q = h3.matmul %x, %w on [#h3.part<@chip::@sram, outputs 0 to 32, copies 2, segment 0>] : ...
     ```
-    The pass makes the problem (numbers only) from the module, a solver in `placement/` answers it.
+    The pass makes the problem (numbers only) from the module, a solver in `placement/` answers it. With `exact`,
+    baselines predicted close to the best plan are simulated beside it, and the plan of least simulated objective stays.
     """
 
     name = "place-parts"
@@ -66,8 +69,8 @@ class PlaceParts(ModulePass):
             outcome = run(problem, strategy, self.time_limit)
         except PlacementError as error:
             raise InputError(str(error)) from None
-        for operator, parts in zip(operators, parts_of(outcome.problem, outcome.plan), strict=True):
-            operator.parts = ArrayAttr([_part(part, chip) for part in parts])
+        outcome = _least_simulated(op, operators, outcome, chip)
+        _apply(operators, outcome.problem, outcome.plan, chip)
         op.attributes[SOLUTION] = _solution(outcome, strategy)
 
 
@@ -117,6 +120,28 @@ def _fixed_costs(units: Sequence[Unit], places: ValuePlaces, chip: Chip) -> tupl
         latency_ps += sum(int(closed_form_ps(work)) for work in works)
         energy_pj += sum(float(total_energy_pj(work)) for work in works)
     return latency_ps, energy_pj
+
+
+def _least_simulated(module: ModuleOp, operators: MatrixOps, outcome: Outcome, chip: Chip) -> Outcome:
+    """Of the plan and the baselines predicted close to it, the one of least simulated objective."""
+    if not outcome.near:
+        return outcome
+
+    def simulated(plan: Plan) -> float:
+        _apply(operators, outcome.problem, plan, chip)
+        copy = module.clone()
+        for lower in (LowerToTile(), AssignArrays()):
+            lower.apply(Context(), copy)
+        timing = simulate(copy)
+        return outcome.problem.value(timing.latency_ns * 1000, timing.energy_pj)
+
+    kept, plan = min([(outcome.kept, outcome.plan), *outcome.near], key=lambda named: simulated(named[1]))
+    return outcome if plan is outcome.plan else outcome.keeping(kept, plan)
+
+
+def _apply(operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> None:
+    for op, parts in zip(operators, parts_of(problem, plan), strict=True):
+        op.parts = ArrayAttr([_part(part, chip) for part in parts])
 
 
 def _part(part: PlacedPart, chip: Chip) -> PartAttr:

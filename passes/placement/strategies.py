@@ -10,7 +10,7 @@ arrays are left beside what stays and the scratch pool so far.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from .search import SAFE, WHOLE
 from .solve import Solution, solve
 
 BASELINE_COLUMNS = 400
+NEAR = 0.2
+"""Baselines whose predicted objective is at most this share above the best plan's are worth a simulation."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,27 @@ class Outcome:
     status: str
     seconds: float
     kept: str
+    near: tuple[tuple[str, Plan], ...] = ()
+    """Of `exact`: baselines that are predicted nearly as good, by name; a simulation may see them ahead."""
 
     @property
     def value(self) -> float:
         """Predicted objective, in its unit."""
-        return self.problem.value(self.plan.latency_ps, self.plan.energy_pj)
+        return _value(self.problem, self.plan)
+
+    def keeping(self, name: str, plan: Plan) -> Outcome:
+        """The same with another plan, of the strategy `name`."""
+        value = _value(self.problem, plan)
+        gap = None if self.bound is None else _gap(value, self.bound)
+        return replace(self, plan=plan, kept=name, gap=gap)
 
 
 def run(problem: Problem, strategy: str, time_limit_s: float) -> Outcome:
     """The plan of a strategy. PlacementError if there is none, ValueError if there is no such strategy."""
     start = time.monotonic()
     _check(problem)
+    if not problem.types:
+        return _nothing_to_place(problem, strategy)
     if strategy != "exact":
         plan = _baseline(problem, strategy, time_limit_s)
         if plan is None:
@@ -55,16 +67,42 @@ def run(problem: Problem, strategy: str, time_limit_s: float) -> Outcome:
     solution: Solution = solve(problem, plan, time_limit_s - (time.monotonic() - start))
     if solution.plan is not plan:
         kept, plan = "exact", solution.plan
-    for tier in range(len(problem.tiers)):
-        if _homogeneous_bound(problem, tier, plan) < _value(problem, plan):
-            other = homogeneous(problem, tier, time_limit_s)
-            if other is not None and _value(problem, other) < _value(problem, plan):
-                kept, plan = f"homogeneous:{problem.tiers[tier]}", other
+    others = _near(problem, plan, time_limit_s)
+    for name, other in others:
+        if _value(problem, other) < _value(problem, plan):
+            kept, plan = name, other
     value = _value(problem, plan)
     bound = min(solution.bound, value)
-    gap = value / bound - 1 if bound > 0 else float(value > 0)
+    gap = _gap(value, bound)
     status = "optimal" if gap <= WHOLE else solution.status
-    return Outcome(solution.problem, plan, bound, gap, status, time.monotonic() - start, kept)
+    near = tuple((name, other) for name, other in others if other is not plan)
+    return Outcome(solution.problem, plan, bound, gap, status, time.monotonic() - start, kept, near)
+
+
+def _nothing_to_place(problem: Problem, strategy: str) -> Outcome:
+    """The one plan of a program without matrix operators."""
+    plan = evaluate(problem, ())
+    assert plan is not None
+    bound, gap = (_value(problem, plan), 0.0) if strategy == "exact" else (None, None)
+    return Outcome(problem, plan, bound, gap, "optimal" if bound is not None else "feasible", 0.0, strategy)
+
+
+def _near(problem: Problem, plan: Plan, time_limit_s: float) -> list[tuple[str, Plan]]:
+    """The baselines that are predicted to need at most NEAR more than `plan`."""
+    most = _value(problem, plan) * (1 + NEAR)
+    found: list[tuple[str, Plan]] = []
+    for name in strategies(problem):
+        tier = name.partition(":")[2]
+        if tier and _homogeneous_bound(problem, problem.tiers.index(tier), plan) > most:
+            continue
+        other = _baseline(problem, name, time_limit_s)
+        if other is not None and _value(problem, other) <= most:
+            found.append((name, other))
+    return found
+
+
+def _gap(value: float, bound: float) -> float:
+    return value / bound - 1 if bound > 0 else float(value > 0)
 
 
 def strategies(problem: Problem) -> list[str]:
