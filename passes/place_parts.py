@@ -63,9 +63,9 @@ class PlaceParts(ModulePass):
             )
         if self.tier is not None:
             chip.tier(self.tier)
-        operators, problem = make_problem(op, chip, self.objective, self.min_bits)
         strategy = self.strategy if self.tier is None else f"{self.strategy}:{self.tier}"
         try:
+            operators, problem = make_problem(op, chip, self.objective, self.min_bits)
             outcome = run(problem, strategy, self.time_limit)
         except PlacementError as error:
             raise InputError(str(error)) from None

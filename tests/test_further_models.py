@@ -1,4 +1,7 @@
-"""Every model of H3C_MODELS compiles for h3pimap and runs in the simulator, and its work is counted right."""
+"""The topologies and operator samples of H3C_MODELS compile for h3pimap and run in the simulator.
+
+The trained models there are the matter of test_trained_models.py.
+"""
 
 import json
 import os
@@ -14,21 +17,23 @@ import pytest
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 FOLDER = Path(os.environ["H3C_MODELS"]) if os.environ.get("H3C_MODELS") else None
-FOLDERS = ("trained", "topology", "quirks")
+FOLDERS = ("topology", "quirks")
 MODELS = [path for name in FOLDERS for path in sorted((FOLDER / name).glob("*.onnx"))] if FOLDER else []
 SIZES = {
     "gpt2_small.dynamic.dynamo20": {"seq": 128, "past": 128},
     "superresolution_with_image_codec": {"num_bytes": 4096},
 }
 """Sizes of open dimensions; all others are batches of 1."""
-DIGITAL = {
-    "digits_lstm.legacy17": 640,
+MATRIX_MACS = {
     "gru.dynamo20": 0,
     "lstm_bidir.legacy17": 0,
     "if.dynamo20": 0,
     "loop_if_script.legacy17": 0,
+    "einsum.legacy17": 16_384,
 }
-"""MACs left to the arrays where LSTM, GRU, If and Loop are digital work."""
+"""MACs where not all that the table counts is matrix work: GRU, LSTM, bodies of If and Loop, an Einsum of three."""
+REFUSED = {"superresolution_with_image_codec": "pre_process_30: a matrix operator needs known shapes"}
+"""Models that cannot be compiled, and why: the size of this one's picture is in the picture."""
 
 
 def macs_in_words(text: str) -> float:
@@ -44,7 +49,7 @@ def counted() -> dict[str, float]:
     rows = re.findall(
         r"^\| \w+/(\S+)\.onnx \|[^|]*\|[^|]*\| ([^|+]*) \+ ([\d.]+ ?[kMG]?)", (FOLDER / "README.md").read_text(), re.M
     )
-    return {name: macs_in_words(static) + macs_in_words(dynamic) for name, static, dynamic in rows} | DIGITAL
+    return {name: macs_in_words(static) + macs_in_words(dynamic) for name, static, dynamic in rows} | MATRIX_MACS
 
 
 def bound_dimensions(path: Path) -> list[str]:
@@ -61,13 +66,16 @@ def bound_dimensions(path: Path) -> list[str]:
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_model_compiles_and_runs(path: Path, command: Command, tmp_path: Path) -> None:
     done = command("h3c", path, *bound_dimensions(path), "-o", "plan.mlir", "--summary", "plan.json")
+    if path.stem in REFUSED:
+        assert done.returncode == 1
+        assert REFUSED[path.stem] in done.stderr
+        return
     assert done.returncode == 0, done.stderr
     plan = json.loads((tmp_path / "plan.json").read_text())
     assert plan["latency_ns"] > 0
     assert plan["predicted"]["latency_ns"] == pytest.approx(plan["latency_ns"], rel=0.2)
     assert plan["bound"] <= plan["predicted"]["latency_ns"] * (1 + 1e-9)
-    if path.stem in counted():
-        assert plan["model"]["macs"] == pytest.approx(counted()[path.stem], rel=1e-3)
+    assert plan["model"]["macs"] == pytest.approx(counted()[path.stem], rel=1e-3)
     done = command("h3c-sim", "plan.mlir", "--summary", "run.json")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run.json").read_text())["latency_ns"] == plan["latency_ns"]

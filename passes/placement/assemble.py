@@ -10,7 +10,7 @@ import numpy as np
 
 from .options import options_of
 from .pricing import ChipPricer
-from .problem import RESIDENT, REWRITTEN, UNUSED, Ints, OperatorType, OptionSet, Plan, Problem
+from .problem import RESIDENT, REWRITTEN, UNUSED, Ints, OperatorType, OptionSet, PlacementError, Plan, Problem
 from .tables import families
 
 if TYPE_CHECKING:
@@ -47,9 +47,11 @@ def build_problem(
         members.setdefault(product, []).append(position)
     types: list[OperatorType] = []
     for product, positions in members.items():
+        name = f"a product of {product.m} vectors with {product.k} x {product.n} weights in {product.groups} groups"
+        if not pricer.kinds(product):
+            raise PlacementError(f"expected a tier that takes {name} at {min_bits} bits or more, the chip has none")
         tables = families(pricer, product)
         precisions = tuple(sorted({"", *(table.precision for family in tables for table in family.tables)}))
-        name = f"a product of {product.m} vectors with {product.k} x {product.n} weights in {product.groups} groups"
         options = options_of(tables, pricer.arrays, precisions)
         types.append(OperatorType(name, tuple(positions), options, tables, precisions))
     return Problem(

@@ -44,7 +44,7 @@ from .tables import first_copies
 
 LEVELS = ((32, 16), (8, 48), (8, 256))
 """For each level into how many cells each cell is cut, and the most rows of a table that are looked at."""
-MOST_CELLS = 128
+MOST_CELLS = 64
 """More cells than these are not cut."""
 WORTH = 0.02
 """Shared resources are looked at where their time can be such a share of the target."""

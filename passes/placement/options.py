@@ -97,7 +97,9 @@ def _taus(family: Family) -> Ints:
         times += [table.latency_ps[-1], table.latency_ps[rows].ravel()]
     pool = np.unique(np.concatenate(times))
     step = 0.002
-    while len(pool) > (TAUS if family.rounds == 1 else TAUS_OF_ROUNDS):  # of those within one step of a geometric scale, keep the greatest
+    while len(pool) > (
+        TAUS if family.rounds == 1 else TAUS_OF_ROUNDS
+    ):  # of those within one step of a geometric scale, keep the greatest
         bucket = np.floor(np.log(np.maximum(pool, 1)) / step)
         pool = pool[np.append(bucket[1:] != bucket[:-1], True)]
         step *= 1.5
