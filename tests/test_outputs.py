@@ -143,3 +143,13 @@ def test_a_product_of_two_inputs_takes_what_is_predicted(command: Command, tmp_p
     summary = json.loads((tmp_path / "s.json").read_text())
     assert summary["predicted"]["energy_pj"] == pytest.approx(summary["energy_pj"], rel=1e-9)
     assert summary["predicted"]["latency_ns"] == pytest.approx(summary["latency_ns"], rel=1e-9)
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp"])
+def test_a_chip_without_arrays_takes_a_model(objective: str, models: Path, command: Command, tmp_path: Path) -> None:
+    arguments = ["--dim", "batch=1", "--target", "digital", "--objective", objective, "--summary", "s.json"]
+    done = command("h3c", models / "digits_transformer.onnx", *arguments)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert summary["tiers"]["digital"]["mac_share"] == 1
+    assert summary["gap"] == pytest.approx(0, abs=1e-6)

@@ -88,7 +88,7 @@ class Search:
         if root is None:
             raise ValueError("expected options for every type, got a type without any")
         leaves = [root]
-        for _ in range(BRANCHES):
+        for _ in range(BRANCHES if len(pool.tiers) else 0):
             leaf = leaves[0]
             # How much larger the pools would have to be for the options that are mixed, and what that would cost.
             most = (pool.scratch[leaf.columns] * (leaf.shares > WHOLE)[:, None]).max(axis=0, initial=0.0)
