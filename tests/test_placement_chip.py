@@ -9,7 +9,7 @@ from h3c.compiler.chips.load import load_chip
 from h3c.passes.placement.assemble import build_problem, parts_of
 from h3c.passes.placement.bound import ROUNDING_PS
 from h3c.passes.placement.pricing import ChipPricer
-from h3c.passes.placement.problem import RESIDENT, REWRITTEN, STREAMED, Problem
+from h3c.passes.placement.problem import OBJECTIVES, RESIDENT, REWRITTEN, STREAMED, Problem
 from h3c.passes.placement.strategies import Outcome, run, strategies
 from h3c.passes.placement.tables import distinct_copies
 from h3c.runtime_sim.product import Product
@@ -48,8 +48,8 @@ NETWORK = [
 """ResNet-18 without its shortcuts."""
 
 TOO_BIG = [
-    *[matmul(16, 4096, 4096)] * 6,
-    matmul(16, 4096, 32000),
+    *[matmul(16, 4096, 4096)] * 5,
+    matmul(16, 1024, 48000),
     matmul(16, 64, 128, groups=8, static=False, batched=True),
 ]
 """More weights than the chip has cells."""
@@ -98,10 +98,15 @@ def test_copies_between_distinct_ones_gain_nothing() -> None:
 
 @pytest.mark.parametrize(("objective", "gap"), [("latency", 0.02), ("energy", 0.01), ("edp", 0.03)])
 def test_gap_on_a_network(objective: str, gap: float) -> None:
-    problem = problem_of(NETWORK, objective)
-    outcome = run(problem, "exact", 60)
+    outcome = run(problem_of(NETWORK, objective), "exact", 60)
     assert outcome.gap is not None
     assert 0 <= outcome.gap <= gap
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_exact_is_never_worse(objective: str) -> None:
+    problem = problem_of(NETWORK[12:], objective)
+    outcome = run(problem, "exact", 60)
     for strategy in strategies(problem):
         assert outcome.value <= run(problem, strategy, 60).value
 

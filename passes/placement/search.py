@@ -36,6 +36,10 @@ BLENDS = 24
 """So many options between those that the relaxation mixes are added for a type."""
 NODES = 400
 """Of the integer program: a limit that is the same on every machine."""
+FULL = len(LEVELS)
+"""All levels of the bound."""
+PEEK = 2
+"""Levels of the bound that show where options are missing."""
 WHOLE = 1e-6
 """Differences from whole numbers, and relative gaps, that are none."""
 SAFE = 1 - 1e-9
@@ -215,9 +219,3 @@ class Search:
         """Keeps the plan if it is the best so far."""
         if plan is not None and self.value(plan) < self.value(self.best):
             self.best = plan
-
-
-FULL = len(LEVELS)
-"""All levels of the bound."""
-PEEK = 2
-"""Levels of the bound that show where options are missing."""

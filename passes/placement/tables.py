@@ -141,10 +141,10 @@ def _table(pricer: Pricer, product: Any, kind: PartKind, total: int, grid: Ints)
             return None
         copies = distinct_copies(pricer.vectors(product), int(pricer.arrays[kind.tier]) // least)
     exact = _priced(pricer, product, kind, outputs, copies)
+    floor = exact if floors is outputs else _priced(pricer, product, kind, floors, copies)
     # A column beyond every row's fastest copies is slower and dearer: copies of rewritten weights take time to write.
-    last = int(exact.latency_ps.argmin(axis=1).max()) + 1
-    exact = _columns(exact, last)
-    floor = exact if floors is outputs else _columns(_priced(pricer, product, kind, floors, copies[:last]), last)
+    last = max(int(prices.latency_ps.argmin(axis=1).max()) for prices in (exact, floor)) + 1
+    exact, floor = _columns(exact, last), _columns(floor, last)
     return PartTable(kind.tier, kind.mode, kind.precision, outputs, copies[:last], *exact, floors, *floor)
 
 
