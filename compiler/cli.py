@@ -165,6 +165,7 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
     """The model, through the pipeline."""
     from xdsl.passes import ModulePass
 
+    from ..runtime_sim.weights import STORE
     from .onnx_reader.importer import read_onnx
     from .pipeline import build, run
     from .plan_files import new_context
@@ -178,6 +179,7 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
             "min_bits": args.min_bits,
         },
     }
+    STORE.driver = "h3c"
     passes = build(options)
     clock.lap("start")
     with spinner(f"reading {args.model}"):

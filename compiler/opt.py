@@ -12,7 +12,7 @@ from typing import IO
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.xdsl_opt_main import xDSLOptMain
 
-from ..runtime_sim.weights import file_digest, register_stores, relative_stores, set_stores
+from ..runtime_sim.weights import STORE, file_digest, register_stores, relative_stores, set_stores
 from .front import Arguments, UsageError, check_outputs, guarded, name_and_number
 from .output import Outputs
 from .plan_files import add_store, write_named_store
@@ -104,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command h3c-opt; returns its exit status."""
 
     def body() -> None:
+        STORE.driver = "h3c-opt"
         try:
             tool = OptMain("h3c-opt: run passes on IR (.mlir) or on a model (.onnx)", arguments)
         except ValueError as error:

@@ -1,8 +1,8 @@
 """Train the models of this folder on the UCI handwritten digits and export them to ONNX.
 
-    python -m venv /tmp/maker
-    /tmp/maker/bin/pip install torch==2.13.0 scikit-learn==1.9.1 onnx==1.23.2 onnxruntime==1.31.1 onnxscript==0.7.2
-    /tmp/maker/bin/python models/make_digits.py
+    python -m venv build/maker
+    build/maker/bin/pip install torch==2.13.0 scikit-learn==1.9.1 onnx==1.23.2 onnxruntime==1.31.1 onnxscript==0.7.2
+    build/maker/bin/python models/make_digits.py
 
 Torch, scikit-learn and onnxscript are tools of the maker: h3c needs none of them. Seeds are fixed and one thread is
 used, so that the same versions on the same kind of machine give the same files. Takes about half a minute.

@@ -96,20 +96,27 @@ Reader = Callable[[str, str, TensorType], Array | None]
 class WeightStore:
     """Values by digest: those made or read in this process, then those of registered files."""
 
-    def __init__(self) -> None:
+    def __init__(self, driver: str | None = "its owner") -> None:
+        self.driver = driver
+        """Who writes made values to a file in the end; None (a stock xdsl-opt): nobody, so none can be made."""
         self._values: dict[str, Array] = {}
         self._homes: dict[str, set[str]] = {}  # the files that hold a value, as absolute paths
         self._files: dict[tuple[Path, str | None], Reader] = {}
 
     def put(self, array: Array) -> str:
-        """Keep a value that a pass made; returns its digest."""
+        """Keep a value that a pass made; returns its digest. An error where no driver would write it to a file."""
+        if self.driver is None:
+            raise InputError("a pass makes values of weights, which this tool would lose: run it under h3c-opt")
+        return self._keep(array)
+
+    def _keep(self, array: Array) -> str:
         digest = digest_of(array)
         self._values.setdefault(digest, array)
         return digest
 
     def put_from_file(self, array: Array, path: Path) -> str:
         """Keep a value that is also in the file `path`; returns its digest."""
-        digest = self.put(array)
+        digest = self._keep(array)
         self._is_in(digest, path)
         return digest
 
@@ -194,7 +201,7 @@ class WeightStore:
         return path
 
 
-STORE = WeightStore()
+STORE = WeightStore(driver=None)
 """The store of this process."""
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from h3c.runtime_sim.weights import STORE
+
+STORE.driver = "tests"
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
