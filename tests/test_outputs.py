@@ -157,7 +157,7 @@ def test_a_chip_without_arrays_takes_a_model(objective: str, models: Path, comma
 
 def test_a_stock_xdsl_opt_says_that_made_values_need_h3c_opt(command: Command, tmp_path: Path) -> None:
     """A sum of two small constants is too large for the text, and a stock tool writes no store."""
-    write_model(tmp_path / "m.onnx", SUM, {"y": [8, 32]}, w=np.ones((16, 1)), v=np.ones((1, 32)))
+    write_model(tmp_path / "m.onnx", SUM, {"y": [8, 32]}, w=np.arange(16.0)[:, None], v=np.ones((1, 32)))
     assert command("h3c-opt", "m.onnx", "-o", "read.mlir").returncode == 0
     assert command("xdsl-opt", "read.mlir", "-p", "lower-matrix-ops").returncode == 0
     done = command("xdsl-opt", "read.mlir", "-p", "fold-constants")
