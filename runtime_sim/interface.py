@@ -88,6 +88,8 @@ def _cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     """`array` in the input's type, if that loses nothing."""
     if array.dtype == dtype:
         return array
+    if array.dtype.kind == "c" and dtype.kind != "c":
+        raise InputError(f"input {name!r}: expected values of type {dtype.name}, got complex numbers")
     try:
         with np.errstate(invalid="ignore", over="ignore"):
             cast = array.astype(dtype)
