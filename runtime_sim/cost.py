@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.floating[Any]]
 
-COMPONENTS = ("arrays", "write", "links", "buffer", "dram", "digital", "static")
-"""Where energy goes. `arrays`: crossbars and photonic cores with their converters; `static`: power x latency."""
+COMPONENTS = ("arrays", "converters", "write", "links", "buffer", "dram", "digital", "static")
+"""Where energy goes. `arrays`: crossbars and photonic cores (with their converters where a tier is given by figures of
+the whole); `static`: power x latency."""
 
 SHARED_PORTS = ("dram.read", "dram.write")
 """Resources of the chip as a whole: parts of one operator on different tiers meet there."""
@@ -41,14 +42,14 @@ class Work:
     """Array rows written: wear."""
 
 
-def ps_for(amount: ArrayLike, per_ns: float) -> IntArray:
+def ps_for(amount: ArrayLike, per_ns: ArrayLike) -> IntArray:
     """Picoseconds, rounded up, for `amount` things at `per_ns` things a nanosecond."""
-    return np.ceil(np.asarray(amount) * (1000.0 / per_ns)).astype(np.int64)
+    return np.ceil(np.asarray(amount) * (1000.0 / np.asarray(per_ns))).astype(np.int64)
 
 
-def ps_of_ns(ns: float) -> int:
+def ps_of_ns(ns: ArrayLike) -> IntArray:
     """A duration in whole picoseconds."""
-    return round(ns * 1000)
+    return np.rint(np.asarray(ns) * 1000.0).astype(np.int64)
 
 
 def chunk_count(vectors: int) -> int:
@@ -56,8 +57,9 @@ def chunk_count(vectors: int) -> int:
     return max(1, min(vectors, MAX_CHUNKS))
 
 
-def ceil_div(a: IntArray | int, b: IntArray | int) -> IntArray:
+def ceil_div(a: ArrayLike, b: ArrayLike) -> IntArray:
     """a / b rounded up, for whole numbers a >= 0, b > 0."""
+    b = np.asarray(b, np.int64)
     return (np.asarray(a, np.int64) + (b - 1)) // b
 
 
@@ -88,7 +90,8 @@ def total_energy_pj(work: Work) -> FloatArray:
 
 @dataclass(frozen=True)
 class Price:
-    """What options of one operator on one tier cost; arrays of the shape to which `outputs` and `copies` broadcast."""
+    """What options of one operator on one tier cost: arrays of the shape to which `outputs`, `copies` and the fields
+    of the tier and chip (numbers, or arrays for many chips) broadcast."""
 
     latency_ps: IntArray
     """Of one execution, the operator alone on the chip."""
@@ -125,12 +128,12 @@ def price(
     """
     kind = chip.tier(tier)
     outputs, copies = np.asarray(outputs, np.int64), np.asarray(copies, np.int64)
-    shape = np.broadcast_shapes(outputs.shape, copies.shape)
     mvm = kind.mvm(tier, chip, product, outputs, copies, precision)
     latency, components = closed_form_ps(mvm), dict(mvm.energy_pj)
     ports = {port: busy_ps(mvm, port) for port in SHARED_PORTS}
     rows, setup_latency, setup_energy = mvm.rows_written, np.zeros((), np.int64), np.zeros(())
-    if kind.arrays:
+    arrays = np.zeros((), np.int64)
+    if np.any(kind.arrays):
         arrays = kind.arrays_needed(product, outputs) * copies
         program = kind.program(tier, chip, product, outputs, copies)
         if rewritten:
@@ -141,11 +144,12 @@ def price(
                 components[component] = components.get(component, np.zeros(())) + energy
         else:
             setup_latency, setup_energy = closed_form_ps(program), total_energy_pj(program)
-    else:
-        arrays = np.zeros((), np.int64)
+    total = sum(components.values(), np.zeros(()))
+    given = (outputs, copies, latency, total, arrays, setup_latency, setup_energy)
+    shape = np.broadcast_shapes(*(each.shape for each in given))
     return Price(
         latency_ps=np.broadcast_to(latency, shape),
-        energy_pj=np.broadcast_to(sum(components.values(), np.zeros(())), shape),
+        energy_pj=np.broadcast_to(total, shape),
         components={name: np.broadcast_to(energy, shape) for name, energy in components.items()},
         arrays=np.broadcast_to(arrays, shape),
         rows_written=np.broadcast_to(rows, shape),

@@ -1,6 +1,7 @@
 """What every kind of tier has, and what a new kind must say."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -44,8 +45,11 @@ class Precision:
 class TierKind(Fields, ABC):
     """A kind of tier: its fields, and what an operation on it costs.
 
-    `outputs` and `copies` are int64 arrays that broadcast; no method may loop over them. A user's kind derives from
-    this class and is named in the entry point group `h3c.tier_kinds`.
+    `outputs` and `copies` are int64 arrays that broadcast; no method may loop over them. The fields may be such arrays
+    too: `tier.model_copy(update={"clock_ghz": np.linspace(1, 5, 1000)})` is a thousand tiers, priced in one call. So
+    methods never branch on the value of a field. Every kind has `area_mm2` and `static_power_mw`, as fields or as
+    properties that follow from its components. A user's kind derives from this class and is named in the entry point
+    group `h3c.tier_kinds`.
     """
 
     arrays: ClassVar[int]
@@ -53,8 +57,11 @@ class TierKind(Fields, ABC):
     dynamic: ClassVar[bool]
     """Whether it takes products whose weight is made at run time (a field of kinds that leave it open); else True."""
 
-    area_mm2: NonNegative
-    static_power_mw: NonNegative
+    if TYPE_CHECKING:
+        # Fields of kinds that are told them, properties of kinds that derive them from components.
+        area_mm2: float
+        static_power_mw: float
+
     link_in_bytes_per_ns: Positive
     """From the buffer to the tier; `link_out_bytes_per_ns` is a port of its own."""
     link_out_bytes_per_ns: Positive
@@ -123,7 +130,7 @@ class TierKind(Fields, ABC):
         product: Product,
         outputs: IntArray,
         compute: tuple[str, IntArray],
-        energy_pj: dict[str, FloatArray],
+        energy_pj: Mapping[str, FloatArray],
         weight_bits: int = 0,
     ) -> Work:
         """The work of a product whose x, y (and weights, if `weight_bits` > 0) move between memory and tier once.

@@ -19,6 +19,8 @@ class Digital(TierKind):
     Its resource is called as the tier itself; its weights are streamed.
     """
 
+    area_mm2: NonNegative  # pyright: ignore[reportIncompatibleVariableOverride]
+    static_power_mw: NonNegative  # pyright: ignore[reportIncompatibleVariableOverride]
     lanes: Count
     clock_ghz: Positive
     macs_per_cycle: Count

@@ -33,6 +33,8 @@ class Photonic(TierKind):
     less (SimPhony). Weights are streamed: from off-chip memory if static, from the buffer if made at run time.
     """
 
+    area_mm2: NonNegative  # pyright: ignore[reportIncompatibleVariableOverride]
+    static_power_mw: NonNegative  # pyright: ignore[reportIncompatibleVariableOverride]
     tiles: Count
     cores_per_tile: Count
     core_rows: Count
