@@ -35,6 +35,7 @@ def parser() -> Arguments:
     p.add_argument("-o", metavar="PLAN.mlir", dest="output", help="where the plan goes; - is stdout")
     p.add_argument("--target", metavar="NAME|FILE.yaml", default="h3pimap", help="the chip (default: %(default)s)")
     p.add_argument("--list-targets", action="store_true", help="list the chips that ship with h3c")
+    p.add_argument("--show-target", metavar="NAME|FILE.yaml", help="print a chip with its derived figures")
     p.add_argument(
         "--dim",
         metavar="NAME=VALUE",
@@ -97,6 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args = parser().parse_args(arguments)
         if args.list_targets:
             list_targets()
+        elif args.show_target is not None:
+            from .chips.show import show
+
+            print(show(args.show_target))
         elif args.model is None:
             raise UsageError("expected a model, an .onnx file (see h3c --help)")
         else:

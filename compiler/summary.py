@@ -98,40 +98,44 @@ def for_people(summary: Summary) -> str:
     model, predicted = summary["model"], summary["predicted"]
     lines = [
         f"{model['name']} on {summary['target']}: {model['operators']} operators, {model['matrix_operators']} of them "
-        f"matrix work, {_si(model['macs'])} MACs, {_si(model['weights'])} weights",
-        f"latency {_time(summary['latency_ns'])}, energy {_energy(summary['energy_pj'])} per execution (simulated); "
-        f"set-up {_time(summary['setup']['latency_ns'])}, {_energy(summary['setup']['energy_pj'])}",
+        f"matrix work, {number_text(model['macs'])} MACs, {number_text(model['weights'])} weights",
+        f"latency {time_text(summary['latency_ns'])}, energy {energy_text(summary['energy_pj'])} per execution "
+        "(simulated); set-up "
+        f"{time_text(summary['setup']['latency_ns'])}, {energy_text(summary['setup']['energy_pj'])}",
     ]
     if predicted["latency_ns"] is not None:
         bound = "" if summary["bound"] is None else f", proven within {summary['gap']:.2%} of the best plan"
         lines.append(
-            f"predicted {_time(predicted['latency_ns'])}, {_energy(predicted['energy_pj'])} "
+            f"predicted {time_text(predicted['latency_ns'])}, {energy_text(predicted['energy_pj'])} "
             f"by {summary['strategy']} for {summary['objective']}{bound}"
         )
     rows: list[Sequence[str]] = [("tier", "MACs", "busy", "arrays", "energy")]
     for name, tier in summary["tiers"].items():
         share, busy = f"{tier['mac_share']:.1%}", f"{tier['utilisation']:.1%}"
-        rows.append((name, share, busy, str(tier["arrays"]), _energy(tier["energy_pj"])))
+        rows.append((name, share, busy, str(tier["arrays"]), energy_text(tier["energy_pj"])))
     segments = summary["segments"]
     lines.append(f"{segments} segment{'s' if segments != 1 else ''}")
     return "\n".join([*lines, table(rows, (False, True, True, True, True))])
 
 
-def _si(number: float | None) -> str:
+def number_text(number: float | None) -> str:
+    """A count with its thousands as a letter."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number is not None and number >= size:
             return f"{number / size:.4g} {unit}"
     return str(number)
 
 
-def _time(ns: float) -> str:
+def time_text(ns: float) -> str:
+    """A time in the unit that suits it."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if ns >= size:
             return f"{ns / size:.4g} {unit}"
     return f"{ns:.4g} ns"
 
 
-def _energy(pj: float) -> str:
+def energy_text(pj: float) -> str:
+    """An energy in the unit that suits it."""
     for unit, size in (("J", 1e12), ("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3)):
         if pj >= size:
             return f"{pj / size:.4g} {unit}"

@@ -4,9 +4,9 @@ import re
 import reprlib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError
 
 from .errors import InputError
 from .kinds.base import Bits, Count, Fields, NonNegative, Positive, TierKind
@@ -45,22 +45,13 @@ class Chip(Fields):
     name: Annotated[str, Field(min_length=1)]
     description: Annotated[str, Field(min_length=1)]
     """One line for a list of chips."""
-    schedule: str
-    """How operators follow each other; `sequential` only, so far."""
+    schedule: Literal["sequential", "pipelined"]
+    """How operators follow each other: one after another, or those of a segment overlapping chunk by chunk."""
     activation_bits: Bits
     """Bits of a float value on a wire and in a memory."""
     buffer: Buffer
     dram: Dram
     tiers: dict[str, SerializeAsAny[TierKind]]
-
-    @field_validator("schedule")
-    @classmethod
-    def _built(cls, schedule: str) -> str:
-        if schedule == "pipelined":
-            raise ValueError("expected 'sequential' (pipelined chips are not built yet), got 'pipelined'")
-        if schedule != "sequential":
-            raise ValueError(f"expected 'sequential', got {schedule!r}")
-        return schedule
 
     def tier(self, name: str) -> TierKind:
         """The tier called `name`; an unknown one is an error that lists those there are."""
@@ -70,6 +61,14 @@ class Chip(Fields):
             raise InputError(
                 f"chip {self.name}: expected one of the tiers {', '.join(self.tiers)}, got {name!r}"
             ) from None
+
+    def expect_sequential(self) -> None:
+        """Plans for pipelined chips are not built yet: an error that says so."""
+        if self.schedule != "sequential":
+            raise InputError(
+                f"chip {self.name}: expected schedule 'sequential' (plans for pipelined chips are not built yet), "
+                f"got '{self.schedule}'"
+            )
 
     @property
     def digital(self) -> Digital:

@@ -41,6 +41,10 @@ class Product:
     w_off_chip: bool = True
     """The weight comes from off-chip memory: always, unless it is made at run time and kept in the buffer."""
     batched: bool = False
+    kernel: tuple[int, ...] = ()
+    """Of a convolution, the sizes of its window; empty of a matmul."""
+    result_cols: int = 1
+    """Of a convolution of two or more dimensions, the positions of its window along the last one."""
 
     @property
     def total_outputs(self) -> int:
@@ -55,6 +59,22 @@ class Product:
     def macs(self, outputs: int | None = None) -> int:
         """Multiply-accumulates of `outputs` outputs (default: of all)."""
         return self.m * self.k * (self.total_outputs if outputs is None else outputs) * self.blocks_a_part
+
+
+def plain_product(m: int, k: int, n: int, bits: int = 8) -> Product:
+    """`m` vectors with one static `k` x `n` weight, all of `bits` bits, all but the weight on chip."""
+    return Product(
+        m=m,
+        k=k,
+        n=n,
+        groups=1,
+        static=True,
+        input_elements=m * k,
+        output_elements=m * n,
+        input_bits=bits,
+        weight_bits=bits,
+        output_bits=bits,
+    )
 
 
 def wire_bits(element_type: Attribute, activation_bits: int) -> int:
@@ -131,4 +151,6 @@ def product_between(
         y_off_chip=y_off_chip,
         w_off_chip=w_off_chip,
         batched=batched,
+        kernel=() if conv_groups is None else w_shape[2:],
+        result_cols=1 if conv_groups is None or len(y_shape) < 4 else y_shape[-1],
     )

@@ -29,7 +29,9 @@ class AttachChip(ModulePass):
         for inner in op.body.block.ops:
             if isinstance(inner, ChipOp):
                 raise InputError(f"attach-chip: expected a module without a chip, got @{inner.sym_name.data}")
-        block, chip = op.body.block, chip_to_ir(load_chip(self.target))
+        target = load_chip(self.target)
+        target.expect_sequential()
+        block, chip = op.body.block, chip_to_ir(target)
         if block.first_op is None:
             block.add_op(chip)
         else:

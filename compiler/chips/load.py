@@ -35,12 +35,23 @@ def built_in() -> dict[str, str]:
 
 def load_chip(target: str) -> Chip:
     """The chip `target`: the name of one that ships with h3c, or the path of a chip file (with a `/` or `.yaml`)."""
+    path, is_path = _path(target)
+    return chip_from_tree(_read(path), str(path) if is_path else target)
+
+
+def chip_text(target: str) -> str:
+    """The chip file of `target` as it was written, with its comments."""
+    return _path(target)[0].read_text(encoding="utf-8")
+
+
+def _path(target: str) -> tuple[Path, bool]:
+    """The file of a chip, and whether it was given as a path."""
     is_path = "/" in target or target.endswith((".yaml", ".yml"))
     path = Path(target) if is_path else _FOLDER / f"{target}.yaml"
     if not is_path and not path.is_file():
         names = ", ".join(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
         raise InputError(f"target {target!r}: expected the path of a chip file or one of {names}")
-    return chip_from_tree(_read(path), str(path) if is_path else target)
+    return path, is_path
 
 
 def _read(path: Path) -> object:

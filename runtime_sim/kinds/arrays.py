@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from ..arithmetic import Arithmetic, BitSerial
 from ..cost import FloatArray, IntArray, Work, ceil_div, chunk_count, ps_for, ps_of_ns
-from ..product import Product
+from ..product import Product, plain_product
 from .base import Bits, Count, Positive, Precision, TierKind
 
 if TYPE_CHECKING:
@@ -95,10 +95,9 @@ class ArrayTier(TierKind):
         """Outputs that an array is wide."""
         return self.array_cols // self.cells_a_weight
 
-    @property
-    def weights_held(self) -> int:
-        """Weights that all arrays hold."""
-        return self.arrays * self.array_rows * self.weight_cols
+    def full_load(self) -> Product:
+        """One vector with weights that fill every array."""
+        return plain_product(1, self.array_rows, self.arrays * self.weight_cols)
 
     def driven_rows(self, product: Product) -> IntArray:
         """Rows driven for one vector, all arrays that share an output."""

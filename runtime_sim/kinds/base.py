@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..arithmetic import Arithmetic, Exact
 from ..cost import FloatArray, IntArray, Work, ceil_div, chunk_count, ps_for
 from ..errors import InputError
-from ..product import Product
+from ..product import Product, plain_product
 
 if TYPE_CHECKING:
     from ..chip import Chip
@@ -102,6 +102,14 @@ class TierKind(Fields, ABC):
     def granularity(self, product: Product) -> int:
         """Outputs of one block of the tier: a part of a multiple of it wastes nothing."""
         return 1 if product.batched or product.groups == 1 else product.n
+
+    def full_load(self) -> Product:
+        """A product that keeps the whole tier busy: its rate and energy are the tier's peak.
+
+        By default one whose sides are multiples of most sizes of cores, so long that what is left over is nothing.
+        """
+        side = 128 * 3465  # 2^7 3^2 5 7 11
+        return plain_product(side, side, side)
 
     def arrays_needed(self, product: Product, outputs: ArrayLike) -> IntArray:
         """Arrays that one copy of `outputs` outputs takes."""

@@ -1,0 +1,92 @@
+"""Derived figures of chips, against hand calculations, and how `h3c --show-target` prints them."""
+
+from pathlib import Path
+
+import pytest
+
+from h3c.compiler.chips.load import built_in, chip_text, load_chip
+from h3c.compiler.cli import main
+from h3c.runtime_sim.chip import chip_from_tree, chip_tree
+from h3c.runtime_sim.peak import holding, peak
+
+CROSSBAR = {
+    "kind": "crossbar",
+    "arrays": 10,
+    "array_rows": 100,
+    "array_cols": 160,
+    "cell_bits": 2,
+    "weight_bits": 8,
+    "input_bits": 8,
+    "output_bits": 8,
+    "adc_bits": 8,
+    "operation_ns": 50.0,
+    "energy_pj_per_mac": 0.5,
+    "write_row_ns": 20.0,
+    "write_ports": 5,
+    "write_energy_pj_per_cell": 2.0,
+    "endurance_writes": 1e6,
+    "area_mm2": 1.0,
+    "static_power_mw": 100.0,
+    "link_in_bytes_per_ns": 1e6,
+    "link_out_bytes_per_ns": 1e6,
+    "link_energy_pj_per_bit": 0.0,
+}
+
+
+def small_chip():
+    tree = chip_tree(load_chip("digital"))
+    tree["tiers"]["xbar"] = CROSSBAR
+    return chip_from_tree(tree, "small")
+
+
+def test_the_peak_of_a_crossbar_is_that_of_all_its_arrays():
+    # 10 arrays x 100 rows x 40 weights in 50 ns are 800 MACs a ns: 1.6 TOPS, 400 mW and 100 mW that stand by.
+    best = peak(small_chip(), "xbar")
+    assert best.tops == pytest.approx(1.6)
+    assert best.pj_per_mac == pytest.approx(0.5)
+    assert best.tops_per_w == pytest.approx(1.6 / 0.5)
+
+
+def test_what_a_crossbar_holds_and_what_writing_it_takes():
+    held = holding(small_chip(), "xbar")
+    assert held is not None
+    assert held.weights == 10 * 100 * 40
+    assert held.endurance_writes == 1e6
+    # 1,000 rows, 5 at a time, 20 ns each; the rest of the pipeline is one chunk of reading 40 kB at 1 TB/s.
+    assert held.write_ns == pytest.approx(1000 / 5 * 20 + 40.0 / 32, rel=0.01)
+    assert held.write_energy_pj > 40_000 * 4 * 2.0
+
+
+def test_the_peak_of_the_digital_unit_is_its_multipliers():
+    chip = small_chip()
+    assert peak(chip, "digital").tops == pytest.approx(2 * chip.digital.macs_per_cycle * chip.digital.clock_ghz / 1000)
+    assert holding(chip, "digital") is None
+
+
+def test_photonic_cores_at_their_peak_leave_no_node_idle():
+    assert peak(load_chip("h3pimap"), "photonic").tops == pytest.approx(2 * 2 * 2 * 14 * 14 * 3.0 / 1000, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(built_in()))
+def test_every_chip_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["--show-target", name]) == 0
+    out = capsys.readouterr().out
+    chip = load_chip(name)
+    assert out.startswith(f"{name}: {chip.description}")
+    for tier in chip.tiers:
+        assert f"\n  {tier} " in out
+    assert out.rstrip().endswith(chip_text(name).rstrip())
+
+
+def test_a_chip_file_can_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "mine.yaml"
+    file.write_text(chip_text("digital").replace("lanes: 1024", "lanes: 512"))
+    assert main(["--show-target", str(file)]) == 0
+    assert "lanes: 512" in capsys.readouterr().out
+
+
+def test_showing_an_unknown_chip_is_one_line(capsys: pytest.CaptureFixture[str]):
+    assert main(["--show-target", "nope"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "'nope'" in err
