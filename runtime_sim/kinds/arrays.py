@@ -28,11 +28,12 @@ class ArrayFigures:
     """What one array does with one vector, all bits of its inputs together, and what writing it takes.
 
     Energies are in pJ: of a vector with `rows` driven rows and `outputs` outputs on one array
-    `rows (line_pj + dac_pj) + outputs (digital_pj + adc_pj) + rows outputs weight_pj`.
+    `rows (line_pj + dac_pj) + outputs (digital_pj + adc_pj) + rows outputs weight_pj`. Where not all rows are on at
+    once (`ArrayTier.rows_on`), time and the term of `outputs` are those of one pass.
     """
 
     operation_ns: Number
-    """From one vector to the next."""
+    """From one vector to the next, or from one pass to the next."""
     weight_pj: Number
     """The cells of one weight under a driven row."""
     line_pj: Number = 0.0
@@ -99,6 +100,16 @@ class ArrayTier(TierKind):
         """One vector with weights that fill every array."""
         return plain_product(1, self.array_rows, self.arrays * self.weight_cols)
 
+    @property
+    def rows_on(self) -> int:
+        """Rows that are on at once; an operation passes the others in turn. All, unless a kind says otherwise."""
+        return self.array_rows
+
+    def _passes(self, product: Product) -> IntArray:
+        """Groups of `rows_on` rows that an array passes for one vector; packed blocks are taken to fill it."""
+        rows = np.minimum(product.k, self.array_rows) if product.groups == 1 else self.array_rows
+        return ceil_div(rows, self.rows_on)
+
     def driven_rows(self, product: Product) -> IntArray:
         """Rows driven for one vector, all arrays that share an output."""
         return np.asarray(product.k, np.int64)
@@ -111,7 +122,7 @@ class ArrayTier(TierKind):
 
     def arithmetic(self, precision: str | None = None) -> Arithmetic:
         self.mode(precision)
-        return BitSerial(self.array_rows, self.cell_bits, self.adc_bits, self.input_bits, self.weight_bits)
+        return BitSerial(self.rows_on, self.cell_bits, self.adc_bits, self.input_bits, self.weight_bits)
 
     def granularity(self, product: Product) -> int:
         if product.batched or product.groups == 1:
@@ -159,11 +170,11 @@ class ArrayTier(TierKind):
         self.mode(precision)
         outputs, copies = np.asarray(outputs, np.int64), np.asarray(copies, np.int64)
         one = self.figures
-        array_ps = ceil_div(product.m, copies) * ps_of_ns(one.operation_ns)
+        array_ps = ceil_div(product.m, copies) * (self._passes(product) * ps_of_ns(one.operation_ns))
         results = outputs * (product.m * product.blocks_a_part)
         driven = self.driven_rows(product)
         rows = self._wide(product, outputs) * (product.m * driven)
-        columns = results * ceil_div(product.k, self.array_rows)
+        columns = results * ceil_div(product.k, self.rows_on)
         energy = {
             "arrays": results * (driven * one.weight_pj) + rows * one.line_pj + columns * one.digital_pj,
             "converters": rows * one.dac_pj + columns * one.adc_pj,

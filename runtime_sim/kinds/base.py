@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from ..arithmetic import Arithmetic, Exact
 from ..cost import FloatArray, IntArray, Work, ceil_div, chunk_count, ps_for
 from ..errors import InputError
 from ..product import Product, plain_product
+from .noise import NoiseModel
 
 if TYPE_CHECKING:
     from ..chip import Chip
@@ -66,6 +67,8 @@ class TierKind(Fields, ABC):
     """From the buffer to the tier; `link_out_bytes_per_ns` is a port of its own."""
     link_out_bytes_per_ns: Positive
     link_energy_pj_per_bit: NonNegative
+    noise: SerializeAsAny[NoiseModel] | None = None
+    """How it errs; None: it does not, beyond its precision."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -99,6 +102,13 @@ class TierKind(Fields, ABC):
         """Why the tier cannot take `product`, as a clause ("takes no ..."); None if it can."""
         return None if product.static or self.dynamic else "takes no products of two values made at run time"
 
+    def shuns(self, product: Product) -> str | None:
+        """Why the tier should not be given `product` though it can take it, as a clause; None if it may.
+
+        No plan gives a tier what it shuns, but the published baselines that do so (`homogeneous`, `equal`, `random`).
+        """
+        return None
+
     def granularity(self, product: Product) -> int:
         """Outputs of one block of the tier: a part of a multiple of it wastes nothing."""
         return 1 if product.batched or product.groups == 1 else product.n
@@ -108,7 +118,7 @@ class TierKind(Fields, ABC):
 
         By default one whose sides are multiples of most sizes of cores, so long that what is left over is nothing.
         """
-        side = 128 * 3465  # 2^7 3^2 5 7 11
+        side = 55440  # 2^4 3^2 5 7 11
         return plain_product(side, side, side)
 
     def arrays_needed(self, product: Product, outputs: ArrayLike) -> IntArray:
