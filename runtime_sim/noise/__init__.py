@@ -1,0 +1,1 @@
+"""What analog tiers do wrong: device noise, drift, converters, wires; one module a technology, constants in data/."""
