@@ -2,8 +2,11 @@
 
 import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
 
 class Outputs:
@@ -38,6 +41,30 @@ class Outputs:
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o666 & ~_umask())
         except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+
+    @contextmanager
+    def stream(self, path: Path) -> Generator[TextIO]:
+        """A file for `path` that is written piece by piece; it gets its name when the context of all files ends.
+
+        What is no plain file is written at once.
+        """
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            with target.open("w", encoding="utf-8", newline="") as file:
+                yield file
+            return
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        self._pending.append((temporary, target))
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+        except OSError as error:
+            if error.filename is not None:  # of a file that the caller reads meanwhile
+                raise
             raise OSError(error.errno, error.strerror, str(path)) from None
 
     def created(self, path: Path) -> None:

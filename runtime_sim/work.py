@@ -14,7 +14,7 @@ from ..dialects.h3 import MACS
 from ..dialects.onnx_ops import ConstantOp
 from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, StoreOp, YieldOp
 from ..dialects.tile_movement import ArraysAttr, MoveOp
-from ..dialects.values import place, shape_of, tensor_type
+from ..dialects.values import place, shape_of, static_weight, tensor_type
 from .chip import Chip
 from .cost import Work, chunk_count, ps_for
 from .digital_cost import Tally, bits_of, root, tally_block, work_of_tally
@@ -45,11 +45,19 @@ def product_of_mvm(op: MvmOp, activation_bits: int) -> Product:
         activation_bits,
         outputs=op.all_outputs,
         conv_groups=None if op.window is None else op.window.groups.data,
-        static=True,
+        static=_is_static(op.w),
         x_off_chip=place(op.x) is None,
         y_off_chip=place(op.result) is None,
         w_off_chip=place(op.w) is None,
     )
+
+
+def _is_static(w: SSAValue) -> bool:
+    """Whether a weight, as it is or as arrays hold it, is a constant of the model."""
+    made = definition(w)
+    if isinstance(made, OpResult) and isinstance(made.op, ProgramOp):
+        made = definition(made.op.w)
+    return static_weight(made) is not None
 
 
 def product_of_program(op: ProgramOp, activation_bits: int) -> tuple[Product, int]:

@@ -1,0 +1,1 @@
+"""What h3c-codesign does: networks and designs from files, prices."""
