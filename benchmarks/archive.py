@@ -43,8 +43,8 @@ def spearman(a: Floats, b: Floats) -> float:
     return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
-def report(archive: Archive, modelled: dict[str, Floats], network: str, label: str, gate: bool) -> bool:
-    """Print a line: rank correlation and median error of each figure; whether it keeps the bars (if `gate`)."""
+def line(archive: Archive, modelled: dict[str, Floats], network: str, label: str, gate: bool) -> tuple[str, bool]:
+    """One row: rank correlation and median relative error of each figure; and whether the bars are kept (if `gate`)."""
     kept, cells = True, [label, str(len(archive.area_mm2))]
     told = {"area": archive.area_mm2, "latency": archive.latency_s, "energy": archive.energy_j}
     told["edap"] = told["area"] * told["latency"] * told["energy"]
@@ -54,8 +54,7 @@ def report(archive: Archive, modelled: dict[str, Floats], network: str, label: s
         wrong &= gate
         kept &= not wrong
         cells.append(f"{rank:.4f} / {error:.1%}{' MISSED' if wrong else ''}")
-    print(f"| {' | '.join(cells)} |")
-    return kept
+    return f"| {' | '.join(cells)} |", kept
 
 
 def modelled_figures(archive: Archive, tree: dict[str, object], memory: str) -> dict[str, Floats]:
@@ -67,33 +66,41 @@ def modelled_figures(archive: Archive, tree: dict[str, object], memory: str) -> 
     return {**result, "edap": result["area"] * result["latency"] * result["energy"]}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("archive", type=Path, metavar="ARCHIVE.csv")
-    parser.add_argument("--seed", type=int, default=1, help="of the split into halves (default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help=f"write the constants to {CONSTANTS_FILE.name}")
-    arguments = parser.parse_args()
+def table(csv: Path, *, seed: int = 1, write: bool = False, single_nodes: bool = True) -> tuple[str, bool]:
+    """The errors on designs that were not used for fitting, and whether all bars are kept."""
     STORE.driver = "benchmarks"
     folder = models() / "topology"
     networks = {name: Layers.of(layers_of_file(folder / file, {})) for name, file in NETWORKS.items()}
-    archives = {memory: read_archive(arguments.archive, memory, networks) for memory in MEMORIES}
-    halves = {memory: archive.half(arguments.seed) for memory, archive in archives.items()}
+    archives = {memory: read_archive(csv, memory, networks) for memory in MEMORIES}
+    halves = {memory: archive.half(seed) for memory, archive in archives.items()}
     tree = fitted({memory: archives[memory].where(halves[memory]) for memory in MEMORIES})
-    if arguments.write:
+    if write:
         CONSTANTS_FILE.write_text(to_yaml(tree))
-    print("Designs not used for fitting: Spearman / median relative error\n")
-    print("| memory, network, nm | rows | area | latency | energy | EDAP |\n|---|---|---|---|---|---|")
-    kept = True
+    lines, kept = ["| memory, network, nm | rows | area | latency | energy | EDAP |", "|---|---|---|---|---|---|"], True
     for memory, archive in archives.items():
         rest = archive.where(~halves[memory])
         values = modelled_figures(rest, tree, memory)
         for network in networks:
             own = rest.network == network
             each = sorted(set(rest.designs.node_nm[own].tolist()))
-            for nodes in [*([ALL] if each else []), *(each if len(each) > 1 else [])]:
+            for nodes in [*([ALL] if each else []), *(each if len(each) > 1 and single_nodes else [])]:
                 rows = own if nodes == ALL else own & (rest.designs.node_nm == nodes)
                 some = {name: value[rows] for name, value in values.items()}
-                kept &= report(rest.where(rows), some, network, f"{memory}, {network}, {nodes}", gate=nodes == ALL)
+                told, good = line(rest.where(rows), some, network, f"{memory}, {network}, {nodes}", gate=nodes == ALL)
+                lines.append(told)
+                kept &= good
+    return "\n".join(lines), kept
+
+
+def main() -> int:
+    """Print the table; 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("archive", type=Path, metavar="ARCHIVE.csv")
+    parser.add_argument("--seed", type=int, default=1, help="of the split into halves (default: %(default)s)")
+    parser.add_argument("--write", action="store_true", help=f"write the constants to {CONSTANTS_FILE.name}")
+    arguments = parser.parse_args()
+    text, kept = table(arguments.archive, seed=arguments.seed, write=arguments.write)
+    print(f"Designs not used for fitting: Spearman / median relative error\n\n{text}")
     return 0 if kept else 1
 
 
