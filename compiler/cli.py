@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .plan_files import Dumps
 
 DESCRIPTION = "Compile an ONNX model for a chip that mixes kinds of processing-in-memory, and simulate the plan."
-STRATEGIES = ("exact", "greedy", "homogeneous:TIER")
+STRATEGIES = ("exact", "homogeneous:TIER", "equal", "random:SEED", "greedy", "nsga2", "row-remap", "h3pimap")
 
 
 def parser() -> Arguments:
@@ -44,6 +44,21 @@ def parser() -> Arguments:
         default=[],
         help="bind a symbolic dimension of the model (repeat for several)",
     )
+    _add_placement(p)
+    p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the figures go, as JSON")
+    p.add_argument("--dump-ir", metavar="DIR", type=Path, help="write the IR after each pass to numbered files")
+    p.add_argument(
+        "--weights",
+        metavar="FILE.safetensors",
+        type=Path,
+        help="with -o -: where values that passes made go (with -o PLAN.mlir they go beside the plan)",
+    )
+    p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    return p
+
+
+def _add_placement(p: Arguments) -> None:
+    """What decides where operators go."""
     p.add_argument(
         "--objective",
         choices=("latency", "energy", "edp"),
@@ -56,6 +71,17 @@ def parser() -> Arguments:
         default=strategy("exact"),
         metavar="STRATEGY",
         help=f"how operators are placed: {', '.join(STRATEGIES)} (default: exact)",
+    )
+    p.add_argument(
+        "--sensitivities",
+        metavar="FILE",
+        help="YAML or JSON with the sensitivities of outputs, the noise of tiers and the loss allowed: for row-remap "
+        "and h3pimap",
+    )
+    p.add_argument(
+        "--explain",
+        action="store_true",
+        help="say of each operator why it is where it is, and what it would cost elsewhere",
     )
     p.add_argument(
         "--time-limit",
@@ -71,24 +97,19 @@ def parser() -> Arguments:
         default=8,
         help="least bits of inputs and weights that a tier may run at (default: %(default)s)",
     )
-    p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the figures go, as JSON")
-    p.add_argument("--dump-ir", metavar="DIR", type=Path, help="write the IR after each pass to numbered files")
-    p.add_argument(
-        "--weights",
-        metavar="FILE.safetensors",
-        type=Path,
-        help="with -o -: where values that passes made go (with -o PLAN.mlir they go beside the plan)",
-    )
-    p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
-    return p
 
 
-def strategy(text: str) -> dict[str, str | None]:
-    """`exact`, or `homogeneous:TIER`, as the options of place-parts."""
-    name, colon, tier = text.partition(":")
-    if not any((name, colon) == known.partition(":")[:2] for known in STRATEGIES) or (colon and not tier):
+def strategy(text: str) -> dict[str, Any]:
+    """A strategy, with its tier or seed after a colon, as the options of place-parts."""
+    name, colon, rest = text.partition(":")
+    wanted = {known.partition(":")[0]: known.partition(":")[2] for known in STRATEGIES}.get(name)
+    if wanted is None or bool(wanted) != bool(rest) or (colon and not rest) or (wanted == "SEED") > rest.isdecimal():
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(STRATEGIES)}, got {text!r}")
-    return {"strategy": name, "tier": tier or None}
+    return {
+        "strategy": name,
+        "tier": rest if wanted == "TIER" else None,
+        "seed": int(rest) if wanted == "SEED" else None,
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,17 +173,22 @@ def compile_model(args: argparse.Namespace) -> None:
             dumps.write()
     from ..runtime_sim.chip_ir import chip_from_ir
     from ..runtime_sim.timing import simulate
+    from . import explain
     from .onnx_reader.importer import absent_note
     from .summary import for_people, summarise
 
+    explained = explain.take_explanation(module)
     with spinner("simulating"):
         timing = simulate(module)
     clock.lap("simulate")
     summary = summarise(module, chip_from_ir(module), timing, clock.seconds)
+    if explained is not None:
+        summary["explain"] = explained
     _write(args, module, summary, clock)
     if not args.quiet:
         note = absent_note(module)
-        lines = [for_people(summary), *([] if note is None else [f"note: {note}"])]
+        why = [] if explained is None else [explain.for_people(explained)]
+        lines = [for_people(summary), *why, *([] if note is None else [f"note: {note}"])]
         print("\n".join(lines), file=sys.stderr if args.output == "-" else sys.stdout)
 
 
@@ -182,6 +208,8 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
             "objective": args.objective,
             "time_limit": args.time_limit,
             "min_bits": args.min_bits,
+            "sensitivities": args.sensitivities,
+            "explain": args.explain,
         },
     }
     STORE.driver = "h3c"

@@ -16,20 +16,31 @@ from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.cost import closed_form_ps, total_energy_pj
 from ..runtime_sim.errors import InputError
+from ..runtime_sim.kinds.digital import Digital
 from ..runtime_sim.product import Product, product_of
-from ..runtime_sim.timing import simulate
+from ..runtime_sim.timing import Timing, simulate
 from ..runtime_sim.walk import main_function
 from ..runtime_sim.work import work_of
 from .assign_arrays import AssignArrays
+from .explanation import EXPLAIN, explanation
 from .lower_to_tile import LowerToTile, digital_op
 from .placement.assemble import PlacedPart, build_problem, parts_of
+from .placement.evolutionary import Evolution
+from .placement.pricing import ChipPricer
 from .placement.problem import PlacementError, Plan, Problem
-from .placement.strategies import Outcome, run
+from .placement.splits import PriceSource
+from .placement.strategies import Extras, Outcome, run
+from .sensitivities import read_sensitivities
 from .units import Unit, units_of
 from .value_places import ValuePlaces, place_values
 from .verify_placement import SOLUTION
 
 MatrixOps = list[MatmulOp | ConvOp]
+
+SEEDED = ("random", "nsga2", "h3pimap")
+SENSITIVE = ("row-remap", "h3pimap")
+SHUNNED_TOO = ("homogeneous", "equal", "random")
+"""Published baselines: they give tiers what these shun, too."""
 
 
 @dataclass(frozen=True)
@@ -49,47 +60,95 @@ class PlaceParts(ModulePass):
 
     name = "place-parts"
 
-    strategy: Literal["exact", "greedy", "homogeneous"] = "exact"
+    strategy: Literal["exact", "homogeneous", "equal", "random", "greedy", "nsga2", "row-remap", "h3pimap"] = "exact"
     tier: str | None = None
+    """Of `homogeneous`."""
+    seed: int | None = None
+    """Of `random`; `nsga2` and `h3pimap` begin from it too, 0 if it is not given."""
+    sensitivities: str | None = None
+    """A file, see module `sensitivities`: for `row-remap` and `h3pimap`."""
     objective: Literal["latency", "energy", "edp"] = "latency"
     time_limit: float = 60.0
     min_bits: int = 8
+    explain: bool = False
+    """Leave `h3.explain` on the module: why operators are where they are."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         chip = chip_from_ir(op)
-        if (self.strategy == "homogeneous") != (self.tier is not None):
-            raise InputError(
-                f"strategy {self.strategy}: expected a tier with homogeneous, and only there, got {self.tier}"
-            )
-        if self.tier is not None:
-            chip.tier(self.tier)
-        strategy = self.strategy if self.tier is None else f"{self.strategy}:{self.tier}"
+        strategy = self._strategy(chip)
         try:
-            operators, problem = make_problem(op, chip, self.objective, self.min_bits)
-            outcome = run(problem, strategy, self.time_limit)
+            operators, products, problem = make_problem(op, chip, self.objective, self.min_bits, strategy)
+            outcome = run(problem, strategy, self.time_limit, self._extras(chip, operators, products))
         except PlacementError as error:
             raise InputError(str(error)) from None
         outcome = _least_simulated(op, operators, outcome, chip)
         _apply(operators, outcome.problem, outcome.plan, chip)
         op.attributes[SOLUTION] = _solution(outcome, strategy)
+        if self.explain:
+            menu = outcome.problem if strategy == "exact" else problem
+            placed = outcome.problem, outcome.plan
+            text = explanation(operators, products, chip, self.min_bits, placed, menu)
+            op.attributes[EXPLAIN] = StringAttr(text)
+
+    def _strategy(self, chip: Chip) -> str:
+        """The strategy with its tier or seed."""
+        if (self.strategy == "homogeneous") != (self.tier is not None):
+            raise InputError(
+                f"strategy {self.strategy}: expected a tier with homogeneous, and only there, got {self.tier or 'none'}"
+            )
+        if self.tier is not None:
+            chip.tier(self.tier)
+            return f"homogeneous:{self.tier}"
+        if (self.strategy == "random") > (self.seed is not None):
+            raise InputError("strategy random: expected a seed, got none")
+        if self.seed is not None and (self.strategy not in SEEDED or self.seed < 0):
+            raise InputError(
+                f"strategy {self.strategy}: expected a seed from 0 with {', '.join(SEEDED)} only, got {self.seed}"
+            )
+        if (self.sensitivities is not None) != (self.strategy in SENSITIVE):
+            raise InputError(
+                f"strategy {self.strategy}: expected a file of sensitivities with {' and '.join(SENSITIVE)}, "
+                f"and only there, got {self.sensitivities or 'none'}"
+            )
+        return f"random:{self.seed}" if self.strategy == "random" else self.strategy
+
+    def _extras(self, chip: Chip, operators: MatrixOps, products: list[Product]) -> Extras:
+        """What strategies want beside the problem."""
+        sensitivities = None
+        if self.sensitivities is not None:
+            sensitivities = read_sensitivities(self.sensitivities, operators, chip)
+        return Extras(
+            price_source(chip, products, self.min_bits, self.strategy), sensitivities, Evolution(seed=self.seed or 0)
+        )
 
 
-def make_problem(module: ModuleOp, chip: Chip, objective: str, min_bits: int) -> tuple[MatrixOps, Problem]:
-    """The matrix operators of a module in their order, and the problem of placing them."""
+def price_source(chip: Chip, products: Sequence[Product], min_bits: int, strategy: str) -> PriceSource:
+    """Prices of any split of `products`, in the order of the problem's types. The digital unit is no tier to share."""
+    pricer = ChipPricer(chip, min_bits, shunned=strategy.partition(":")[0] in SHUNNED_TOO)
+    shared = tuple(not isinstance(tier, Digital) for tier in chip.tiers.values())
+    return PriceSource(pricer, tuple(dict.fromkeys(products)), shared)
+
+
+def make_problem(
+    module: ModuleOp, chip: Chip, objective: str, min_bits: int, strategy: str = "exact"
+) -> tuple[MatrixOps, list[Product], Problem]:
+    """The matrix operators of a module in their order, their products, and the problem of placing them."""
     function = main_function(module)
     units = units_of(function)
     places = place_values(function, units, chip)
     operators = [unit.matrix for unit in units if isinstance(unit.matrix, MatmulOp | ConvOp)]
     products = [_product(op, places, chip) for op in operators]
     latency_ps, energy_pj = _fixed_costs(units, places, chip)
-    return operators, build_problem(
+    problem = build_problem(
         chip,
         products,
         objective=objective,
         min_bits=min_bits,
         fixed_latency_ps=latency_ps,
         fixed_energy_pj=energy_pj,
+        shunned=strategy.partition(":")[0] in SHUNNED_TOO,
     )
+    return operators, products, problem
 
 
 def _product(op: MatmulOp | ConvOp, places: ValuePlaces, chip: Chip) -> Product:
@@ -128,15 +187,20 @@ def _least_simulated(module: ModuleOp, operators: MatrixOps, outcome: Outcome, c
         return outcome
 
     def simulated(plan: Plan) -> float:
-        _apply(operators, outcome.problem, plan, chip)
-        copy = module.clone()
-        for lower in (LowerToTile(), AssignArrays()):
-            lower.apply(Context(), copy)
-        timing = simulate(copy)
+        timing = simulated_plan(module, operators, outcome.problem, plan, chip)
         return outcome.problem.value(timing.latency_ns * 1000, timing.energy_pj)
 
     kept, plan = min([(outcome.kept, outcome.plan), *outcome.near], key=lambda named: simulated(named[1]))
     return outcome if plan is outcome.plan else outcome.keeping(kept, plan)
+
+
+def simulated_plan(module: ModuleOp, operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> Timing:
+    """What `plan` takes when it is lowered and run; leaves the plan's parts on `operators`, those of `module`."""
+    _apply(operators, problem, plan, chip)
+    copy = module.clone()
+    for lower in (LowerToTile(), AssignArrays()):
+        lower.apply(Context(), copy)
+    return simulate(copy)
 
 
 def _apply(operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> None:

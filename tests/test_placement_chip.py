@@ -7,7 +7,7 @@ import pytest
 
 from h3c.compiler.chips.load import load_chip
 from h3c.passes.placement.assemble import build_problem, parts_of
-from h3c.passes.placement.bound import ROUNDING_PS
+from h3c.passes.placement.parts import ROUNDING_PS
 from h3c.passes.placement.pricing import ChipPricer
 from h3c.passes.placement.problem import OBJECTIVES, RESIDENT, REWRITTEN, STREAMED, Problem
 from h3c.passes.placement.strategies import Outcome, run, strategies
@@ -78,7 +78,8 @@ def test_prices_are_as_the_bound_assumes(name: str) -> None:
         for values in (energy * (1 + 1e-12), arrays, *shared):
             assert np.all(np.diff(values, axis=1) >= -1e-9 * np.abs(values[:, 1:])), "falls when copies grow"
         # Between two numbers of outputs that fill arrays: concave, but for rounding.
-        if len(outputs) > 2:
+        # (What is streamed may cost anything: its cost is bounded by a line below it.)
+        if len(outputs) > 2 and kind.mode != STREAMED:
             inside = np.all(np.diff(arrays, 2, axis=0) == 0, axis=1) & (np.diff(arrays[1:, 0]) == 0)
             assert np.all(np.diff(energy, 2, axis=0)[inside] <= 1e-9 * energy.max())
             for values in shared:

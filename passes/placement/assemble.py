@@ -39,9 +39,13 @@ def build_problem(
     min_bits: int,
     fixed_latency_ps: int,
     fixed_energy_pj: float,
+    shunned: bool = False,
 ) -> Problem:
-    """The problem of placing `products`, in program order; those with the same numbers are one type."""
-    pricer = ChipPricer(chip, min_bits)
+    """The problem of placing `products`, in program order; those with the same numbers are one type.
+
+    `shunned`: tiers take what they shun, too.
+    """
+    pricer = ChipPricer(chip, min_bits, shunned=shunned)
     members: dict[Product, list[int]] = {}
     for position, product in enumerate(products):
         members.setdefault(product, []).append(position)
@@ -54,6 +58,9 @@ def build_problem(
         precisions = tuple(sorted({"", *(table.precision for family in tables for table in family.tables)}))
         options = options_of(tables, pricer.arrays, precisions)
         types.append(OperatorType(name, tuple(positions), options, tables, precisions))
+    ports = next((len(family.tables[0].shared_ps) for kind in types for family in kind.families), 0)
+    # What no placement changes is digital work: the digital unit, whose name is fixed, is busy with it.
+    busy = [fixed_latency_ps * (name == "digital") for name in pricer.tiers] + [0] * ports
     return Problem(
         tiers=pricer.tiers,
         arrays=pricer.arrays,
@@ -62,6 +69,7 @@ def build_problem(
         fixed_latency_ps=fixed_latency_ps,
         fixed_energy_pj=fixed_energy_pj,
         static_power_mw=chip.static_power_mw,
+        fixed_busy_ps=tuple(busy),
     )
 
 

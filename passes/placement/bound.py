@@ -22,7 +22,8 @@ the rest. The last sum is at least
 
 which is a table look-up. The bound of a cell is the least over sets of parts of the greatest over (theta, nu, kappa)
 tried: each try is valid, so a coarse choice costs tightness only; nu and kappa are tried at the slopes of the parts'
-costs, where the best ones must lie. Cells tile all times, and those whose bound is below the target are cut finer.
+costs, where the best ones must lie. Cells tile all times; those whose bound is below the target are cut finer, and what
+is still below it then is looked into by module `boxes`, where outputs add up exactly and reads follow an order.
 
 All n between two rows of a table, n_1 < n <= n_2, are covered by the two ends n_1 + 1 granule and n_2, both with the
 copies and the arrays that n_1 + 1 granule needs: time and arrays never fall as outputs grow, energy and shared time are
@@ -35,36 +36,31 @@ price (the pool is held once) and resident ones at the full price (each round ha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product as combinations
 
 import numpy as np
 
-from .problem import RESIDENT, STREAMED, Family, Floats, Ints, PartTable
+from .boxes import ARRAY_PARTS, Boxes, BoxSearch, search
+from .parts import Part, Prices, part_at, part_sets
+from .problem import STREAMED, Family, Floats, Ints
 from .tables import first_copies
 
-LEVELS = ((32, 16), (8, 48), (8, 256))
+LEVELS = ((32, 16), (8, 64), (8, 256))
 """For each level into how many cells each cell is cut, and the most rows of a table that are looked at."""
+DEPTH = len(LEVELS) + 1
+"""The last level looks into cells, with all rows (module `boxes`)."""
+BOXES = 3000
+"""At most so many boxes are looked at for an operator in one round, and fewer the more rounds there are."""
 MOST_CELLS = 64
 """More cells than these are not cut."""
 WORTH = 0.02
 """Shared resources are looked at where their time can be such a share of the target."""
+MUCH = 0.3
+"""The same within cells, where boxes know of reads."""
+ROWS = 2**30
+"""Within cells all rows of a table are looked at."""
 THETAS = (1.0, 0.5, 0.75, 0.25)
-ROUNDING_PS = 64
-"""Shared times are linear in outputs but for this: whole picoseconds in each of 32 chunks, in two stages."""
 SUMS = 4096
 """Sums of filled outputs are listed where there are at most so many."""
-
-
-@dataclass(frozen=True)
-class Prices:
-    """Weights of an operator's cost. Prices of an array, and limits `most_` in arrays, are by tier."""
-
-    per_ps: float
-    per_pj: float
-    resident: Floats
-    rewritten: Floats
-    most_resident: Ints
-    most_rewritten: Ints
 
 
 @dataclass(frozen=True)
@@ -76,73 +72,98 @@ class OperatorBound:
 
 
 def operator_bound(
-    families: tuple[Family, ...], prices: Prices, target: float, enough: float, depth: int = len(LEVELS)
+    families: tuple[Family, ...], prices: Prices, target: float, enough: float, depth: int = DEPTH
 ) -> OperatorBound:
     """At most what any plan of the operator costs at `prices`, and at most `target`.
 
-    Refining stops when what is left to gain is at most `enough`, and after `depth` levels.
+    Refining stops when what is left to gain is at most `enough`. Depth 1 and 2 cut time into cells, 3 looks into them.
     """
-    levels = LEVELS[:depth]
     least, cells = target, list[tuple[Ints, Ints]]()
     for family in families:
         share = 1 / family.rounds
-        full, open_ = _round_bound(family, family.outputs, prices, target * share, enough * share, levels)
+        full, open_ = _round_bound(family, family.outputs, prices, target * share, enough * share, depth)
         value = full
         if family.rounds > 1:
             last = full
             if family.last != family.outputs:
-                last, _ = _round_bound(family, family.last, prices, target * share, enough * share, levels)
+                last, _ = _round_bound(family, family.last, prices, target * share, enough * share, depth)
             value = full * (family.rounds - 1) + last
         least = min(least, value)
         cells.append(open_)
     return OperatorBound(least, tuple(cells))
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A table at given prices, of which only every so many rows are looked at.
-
-    `first` and `last` rows of the intervals; `outputs` of the ends, all first ones, then all last ones (or only these);
-    `filled`: what the arrays of an end could do.
-
-    `cost` [end, copies] is the least over these and more copies; where streamed, it is alpha + beta n instead.
-    """
-
-    table: PartTable
-    first: Ints
-    last: Ints
-    outputs: Floats
-    filled: Floats
-    cost: Floats
-    alpha: float
-    beta: float
-    tail: int
-    """The shortest time beside off-chip reads, in picoseconds."""
-
-
 def _round_bound(
-    family: Family, total: int, prices: Prices, target: float, enough: float, levels: tuple[tuple[int, int], ...]
+    family: Family, total: int, prices: Prices, target: float, enough: float, depth: int
 ) -> tuple[float, tuple[Ints, Ints]]:
     """The bound of one round of `total` outputs, at most `target`; the cells that are lower by more than `enough`."""
     low, high = _first_cell(family, total, prices, target)
     thetas = _thetas(family, prices, int(low[0]), target)
-    least, best = target, np.zeros(0)
-    for level, (split, rows) in enumerate(levels):
+    least, of_sets, sets = target, np.zeros((0, 0)), np.zeros((0, 0), np.int64)
+    for level, (split, rows) in enumerate(LEVELS[:depth]):
         low, high = _cut(low, high, max(1, min(split, MOST_CELLS // len(low))))
-        best = np.full(len(low), -np.inf)
+        best, of_sets = np.full(len(low), -np.inf), np.full((1, len(low)), -np.inf)
         for theta in thetas[:1] if level == 0 else thetas:
             at = np.flatnonzero(best < target - enough)
             if not len(at):
                 break
-            parts = [_part(table, prices, family.rounds, theta, rows) for table in family.tables]
-            bound = _cell_bounds(parts, total, high[at], prices.per_ps * theta[0])
-            best[at] = np.maximum(best[at], bound + prices.per_ps * (1 - theta.sum()) * low[at])
+            parts = [part_at(table, prices, family, theta, rows) for table in family.tables]
+            sets = part_sets(parts)
+            if len(of_sets) < len(sets):
+                of_sets = np.repeat(of_sets, len(sets), axis=0)
+            fixed = prices.per_ps * (1 - theta.sum()) * low[at]
+            bounds = _set_bounds(parts, sets, total, high[at], prices.per_ps * theta[0]) + fixed
+            of_sets[:, at] = np.maximum(of_sets[:, at], bounds)
+            best[at] = of_sets[:, at].min(axis=0)
         open_ = best < target - enough
         least = min(least, float(best[~open_].min(initial=np.inf)))
-        low, high, best = low[open_], high[open_], best[open_]
+        low, high, of_sets = low[open_], high[open_], of_sets[:, open_]
         if not len(low):
-            break
-    return min(least, float(best.min(initial=np.inf))), (low, high)
+            return least, (low, high)
+    if depth > len(LEVELS):
+        every = [
+            ([part_at(table, prices, family, theta, ROWS) for table in family.tables], theta)
+            for theta in _thetas(family, prices, int(low[0]), target, MUCH)
+            if theta.sum() in (0, 1)
+        ]
+        bound, cells = _boxed(
+            every, sets, total, prices, (low, high, of_sets), target, enough, BOXES // min(family.rounds, 4)
+        )
+        return min(least, bound), cells
+    return min(least, float(of_sets.min())), (low, high)
+
+
+def _boxed(
+    variants: list[tuple[list[Part], Floats]],
+    sets: Ints,
+    total: int,
+    prices: Prices,
+    cells: tuple[Ints, Ints, Floats],
+    target: float,
+    enough: float,
+    most: int,
+) -> tuple[float, tuple[Ints, Ints]]:
+    """The bound of cells [low, high) with bounds of each set of parts, by looking into those below the target."""
+    low, high, bounds = cells
+    searches: dict[int, BoxSearch] = {}
+    boxes: dict[int, Boxes] = {}
+    least, left = np.inf, np.zeros(len(low), np.bool_)
+    for s, chosen in enumerate(sets.tolist()):
+        used = [i for i in chosen if i >= 0]
+        open_ = bounds[s] < target - enough
+        arrays = sum(variants[0][0][i].table.mode != STREAMED for i in used)
+        if arrays > ARRAY_PARTS:
+            left |= open_
+            open_ = np.zeros_like(open_)
+        least = min(least, float(bounds[s][~open_].min(initial=np.inf)))
+        if open_.any():
+            searches[s] = BoxSearch(variants, used, total, prices, target - enough)
+            boxes[s] = searches[s].start(low[open_], high[open_], bounds[s][open_])
+    if not boxes:
+        return least, (low[left], high[left])
+    found = search(searches, boxes, target, enough, most)
+    times = np.unique(np.stack([np.append(low[left], found.low), np.append(high[left], found.high)]), axis=1)
+    return min(least, found.bound), (times[0], times[1])
 
 
 def _first_cell(family: Family, total: int, prices: Prices, target: float) -> tuple[Ints, Ints]:
@@ -169,13 +190,13 @@ def _earliest(family: Family, total: int) -> int:
     return max(late, 1)
 
 
-def _thetas(family: Family, prices: Prices, start: int, target: float) -> list[Floats]:
+def _thetas(family: Family, prices: Prices, start: int, target: float, worth: float = WORTH) -> list[Floats]:
     """Weights of shared resources to try: none, and shares of each that can take longer than the fastest round."""
     shared = family.tables[0].shared_ps.shape[0]
     result = [np.zeros(shared)]
     for s in range(shared):
         longest = max(int(t.shared_ps[s].max()) for t in family.tables)
-        if longest > start and prices.per_ps * longest > WORTH * target:
+        if longest > start and prices.per_ps * longest > worth * target:
             result += [theta * np.eye(shared)[s] for theta in THETAS]
     return result
 
@@ -193,50 +214,8 @@ def _cut(low: Ints, high: Ints, split: int) -> tuple[Ints, Ints]:
     return lows[keep], highs[keep]
 
 
-def _part(table: PartTable, prices: Prices, rounds: int, theta: Floats, rows: int) -> _Part:
-    """A table at prices, with at most about `rows` rows: first and last rows of intervals."""
-    time = prices.per_ps * theta
-    tail = int((table.floor_latency_ps - table.floor_shared_ps[0]).min())
-    tail = min(tail, int((table.latency_ps - table.shared_ps[0]).min()))
-    if table.mode == STREAMED:
-        values = prices.per_pj * table.energy_pj[:, 0] + time @ table.shared_ps[:, :, 0]
-        outputs = table.outputs.astype(np.float64)
-        beta = float((values[-1] - values[0]) / max(outputs[-1] - outputs[0], 1.0))
-        every = np.arange(len(outputs))
-        return _Part(table, every, every, outputs, outputs, values, float((values - beta * outputs).min()), beta, tail)
-    stride = -(-len(table.outputs) // rows)
-    first = np.arange(0, len(table.outputs), stride)
-    last = np.minimum(first + stride, len(table.outputs)) - 1
-    price = (prices.resident if table.mode == RESIDENT else prices.rewritten / rounds)[table.tier]
-    most = (prices.most_resident if table.mode == RESIDENT else prices.most_rewritten)[table.tier]
-    needed = table.floor_arrays[first]
-    arrays = np.where(needed <= most, price * needed, np.inf)
-    begin = arrays + prices.per_pj * table.floor_energy_pj[first] + _timed(time, table.floor_shared_ps[:, first])
-    end = (
-        arrays
-        + prices.per_pj * table.energy_pj[last]
-        + _timed(time, np.maximum(table.shared_ps[:, last] - ROUNDING_PS, 0))
-    )
-    # Where only arrays cost, the last outputs of an interval cost no more than its first.
-    both = prices.per_pj > 0 or time.any()
-    cost = np.concatenate([begin, end]) if both else end
-    cost = np.minimum.accumulate(cost[:, ::-1], axis=1)[:, ::-1]
-    outputs = np.concatenate([table.floor_outputs[first], table.outputs[last]]) if both else table.outputs[last]
-    # What the arrays of an end could do: as much as the last row with as many arrays.
-    fill = table.outputs[np.searchsorted(table.arrays[:, 0], table.arrays[last, 0], side="right") - 1]
-    # One more column: no number of copies is fast enough.
-    cost = np.append(cost, np.full((len(cost), 1), np.inf), axis=1)
-    fill = np.tile(fill, 2 if both else 1).astype(np.float64)
-    return _Part(table, first, last, outputs.astype(np.float64), fill, cost, 0.0, 0.0, tail)
-
-
-def _timed(time: Floats, shared_ps: Ints) -> Floats:
-    """Shared times at their price."""
-    return np.tensordot(time, shared_ps, 1) if time.any() else np.zeros(shared_ps.shape[1:])
-
-
-def _cell_bounds(parts: list[_Part], total: int, high: Ints, per_tail_ps: float) -> Floats:
-    """[cell]: the least over sets of parts of the greatest over (nu, kappa) for times below `high`, without the time.
+def _set_bounds(parts: list[Part], sets: Ints, total: int, high: Ints, per_tail_ps: float) -> Floats:
+    """[set, cell]: the greatest over (nu, kappa) for times below `high`, without the time.
 
     `per_tail_ps` weighs the shortest time that a part needs beside its off-chip reads.
     """
@@ -252,7 +231,6 @@ def _cell_bounds(parts: list[_Part], total: int, high: Ints, per_tail_ps: float)
         split if streamed == 0 else (np.append(a, b, axis=0) for a, b in zip((slopes, fills), split, strict=True))
     )
     terms = [_term(*each, slopes, fills) for each in zip(parts, costs, reach, strict=True)]
-    sets = _part_sets(parts)
     # One more part, that of a tier not used: does nothing and costs nothing.
     all_terms = np.concatenate([np.stack(terms), np.zeros((1, *slopes.shape))])
     all_reach = np.concatenate([np.stack(reach), np.zeros((1, len(high)), np.int64)])
@@ -264,17 +242,10 @@ def _cell_bounds(parts: list[_Part], total: int, high: Ints, per_tail_ps: float)
         value += all_terms[sets[:, tier]]
     tails = np.array([*(float(part.tail) for part in parts), np.inf])
     least = value.max(axis=1) + per_tail_ps * tails[sets].min(axis=1)[:, None]
-    return np.where(able, least, np.inf).min(axis=0)
+    return np.where(able, least, np.inf)
 
 
-def _part_sets(parts: list[_Part]) -> Ints:
-    """[set, tier]: every set of parts with at most one a tier, by index; -1 for none."""
-    tiers = sorted({part.table.tier for part in parts})
-    choices = [[-1, *(i for i, part in enumerate(parts) if part.table.tier == tier)] for tier in tiers]
-    return np.array([chosen for chosen in combinations(*choices) if any(i >= 0 for i in chosen)], np.int64)
-
-
-def _fill(parts: list[_Part], sets: Ints, rest: Ints, total: int) -> Ints:
+def _fill(parts: list[Part], sets: Ints, rest: Ints, total: int) -> Ints:
     """[set, cell]: the least that filled arrays of a set's parts can do that is no less than `rest`."""
     # Parts of a tier have the same rows: sets that differ in how weights get there fill alike.
     arrays = [
@@ -291,7 +262,7 @@ def _fill(parts: list[_Part], sets: Ints, rest: Ints, total: int) -> Ints:
     return filled
 
 
-def _sums(parts: list[_Part], total: int) -> Ints:
+def _sums(parts: list[Part], total: int) -> Ints:
     """What filled arrays of the parts can do together, ascending; a superset of it where that would be long."""
     sums = np.zeros(1, np.int64)
     for part in parts:
@@ -303,13 +274,13 @@ def _sums(parts: list[_Part], total: int) -> Ints:
     return sums
 
 
-def _costs(part: _Part, within: Ints) -> Floats:
+def _costs(part: Part, within: Ints) -> Floats:
     """[end of interval, cell]: G."""
     column = first_copies(part.table.floor_latency_ps[part.first], within)
     return np.take_along_axis(part.cost, np.tile(column, (len(part.cost) // len(column), 1)), axis=1)
 
 
-def _reach(part: _Part, cost: Floats | None, within: Ints) -> Ints:
+def _reach(part: Part, cost: Floats | None, within: Ints) -> Ints:
     """[cell]: the most outputs that the part can do in time and within the tier."""
     if cost is None:
         fastest = np.maximum.accumulate(part.table.floor_latency_ps[:, 0])
@@ -320,7 +291,7 @@ def _reach(part: _Part, cost: Floats | None, within: Ints) -> Ints:
     return np.where(row > 0, part.table.outputs[part.last[np.maximum(row, 1) - 1]], 0)
 
 
-def _slopes(parts: list[_Part], costs: list[Floats | None], cells: int) -> Floats:
+def _slopes(parts: list[Part], costs: list[Floats | None], cells: int) -> Floats:
     """[try, cell]: costs of one more output of a part: between its least, middle and most outputs; and 0."""
     every = np.arange(cells)
     result: list[Floats] = [np.zeros(cells)]
@@ -341,7 +312,7 @@ def _slopes(parts: list[_Part], costs: list[Floats | None], cells: int) -> Float
     return slopes[np.append(True, slopes[1:].any(axis=1))]
 
 
-def _term(part: _Part, cost: Floats | None, reach: Ints, slopes: Floats, fills: Floats) -> Floats:
+def _term(part: Part, cost: Floats | None, reach: Ints, slopes: Floats, fills: Floats) -> Floats:
     """[try, cell]: the least of G(n) - nu n - kappa u(n) over the outputs n >= 1 that the part can do in time."""
     if cost is None:
         term = part.alpha + (part.beta - slopes) * np.where(slopes > part.beta, reach, part.outputs[0])

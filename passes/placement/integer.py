@@ -31,13 +31,15 @@ class Chosen:
     timed_out: bool
 
 
-def undominated(pool: Pool, cost: Floats, columns: Ints) -> Ints:
-    """Those of `columns` that no other of their type matches in cost, resident arrays and scratch; ascending."""
+def undominated(pool: Pool, cost: Floats, columns: Ints, busy: bool = False) -> Ints:
+    """Those of `columns` that no other of their type matches in cost, arrays and budgets; ascending."""
     keep: list[Ints] = []
     for kind in np.unique(pool.kind[columns]):
         mine = columns[pool.kind[columns] == kind]
         ties = np.stack([pool.energy[mine], pool.latency[mine]])
-        amounts = np.concatenate([cost[mine][:, None], pool.resident_arrays[mine], pool.scratch_arrays[mine]], axis=1)
+        held = [pool.resident_arrays[mine], pool.scratch_arrays[mine], pool.taken[mine]]
+        held += [pool.busy[mine]] if busy else []
+        amounts = np.concatenate([cost[mine][:, None], *held], axis=1)
         # From the cheapest on, so that only earlier ones can match; of equals the first is kept.
         order = np.lexsort(np.concatenate([ties, amounts.T[::-1]]))
         amounts, mine = amounts[order], mine[order]
@@ -49,22 +51,41 @@ def undominated(pool: Pool, cost: Floats, columns: Ints) -> Ints:
     return np.sort(np.concatenate(keep))
 
 
-def choose(pool: Pool, cost: Floats, columns: Ints, limits: Limits) -> Chosen | None:
-    """The cheapest plan over `columns`; None if there is none or none was found."""
+def choose(
+    pool: Pool, cost: Floats, columns: Ints, limits: Limits, tight: float = 0.0, fixed_ps: Floats | None = None
+) -> Chosen | None:
+    """The cheapest plan over `columns`; None if there is none or none was found.
+
+    Budgets are taken as smaller by the share `tight`: the program has tolerances. With `fixed_ps`, the work of each
+    resource that no plan changes, the plan is that of least period, and `cost` serves only to break ties.
+    """
     from ortools.linear_solver import pywraplp
 
     if len(np.unique(pool.kind[columns])) < len(pool.multiplicity):
         return None
     solver: Any = pywraplp.Solver.CreateSolver("SCIP")
     scale = float(pool.multiplicity @ _least(pool, cost, columns)) or 1.0
-    counts = [solver.IntVar(0, int(pool.multiplicity[pool.kind[c]]), "") for c in columns.tolist()]
+    tie = 1.0
+    if fixed_ps is not None:
+        scale, tie = float(fixed_ps.sum() + pool.busy.mean() * pool.multiplicity.sum()) or 1.0, 0.0
+    named = [f"{kind.name}: option" for kind in pool.problem.types]
+    counts = [
+        solver.IntVar(0, int(pool.multiplicity[pool.kind[c]]), f"{named[pool.kind[c]]} {pool.option[c]}")
+        for c in columns.tolist()
+    ]
     for variable, column in zip(counts, columns.tolist(), strict=True):
-        solver.Objective().SetCoefficient(variable, float(cost[column] / scale))
+        solver.Objective().SetCoefficient(variable, tie * float(cost[column] / scale))
     for kind, multiplicity in enumerate(pool.multiplicity.tolist()):
-        row = solver.Constraint(multiplicity, multiplicity)
+        row = solver.Constraint(multiplicity, multiplicity, pool.problem.types[kind].name)
         for i in np.flatnonzero(pool.kind[columns] == kind).tolist():
             row.SetCoefficient(counts[i], 1)
     _add_capacity(solver, pool, columns, counts)
+    for b, budget in enumerate(pool.problem.budgets):
+        row = solver.Constraint(-solver.infinity(), 1.0 - tight, budget.name)
+        for variable, column in zip(counts, columns.tolist(), strict=True):
+            row.SetCoefficient(variable, float(pool.taken[column, b]))
+    if fixed_ps is not None:
+        _add_period(solver, pool, columns, counts, fixed_ps, scale)
     solver.Objective().SetMinimization()
     solver.SetTimeLimit(max(1, int(limits.seconds * 1000)))
     solver.SetSolverSpecificParametersAsString(f"limits/nodes = {limits.nodes}\nlimits/gap = {limits.gap}\n")
@@ -85,6 +106,18 @@ def _least(pool: Pool, cost: Floats, columns: Ints) -> Floats:
     least = np.full(len(pool.multiplicity), np.inf)
     np.minimum.at(least, pool.kind[columns], cost[columns])
     return least
+
+
+def _add_period(solver: Any, pool: Pool, columns: Ints, counts: list[Any], fixed_ps: Floats, scale: float) -> None:
+    """A variable for the period, which is the cost: no less than the busy time of each resource."""
+    period = solver.NumVar(0.0, solver.infinity(), "period")
+    solver.Objective().SetCoefficient(period, 1.0)
+    for resource, fixed in enumerate(fixed_ps.tolist()):
+        row = solver.Constraint(-solver.infinity(), -fixed / scale, f"busy {resource}")
+        row.SetCoefficient(period, -1.0)
+        for variable, column in zip(counts, columns.tolist(), strict=True):
+            if pool.busy[column, resource]:
+                row.SetCoefficient(variable, float(pool.busy[column, resource] / scale))
 
 
 def _add_capacity(solver: Any, pool: Pool, columns: Ints, counts: list[Any]) -> None:

@@ -18,6 +18,7 @@ from .tables import first_copies
 
 TAUS, TAUS_OF_ROUNDS = 192, 48
 """At most so many times tau for an operator in one round, and for each greater number of rounds."""
+UP, DOWN, UP_FULL, DOWN_FULL = range(4)
 A_CELL = 4
 """At most so many in a cell where a better plan may be."""
 
@@ -55,8 +56,14 @@ def options_of(families: tuple[Family, ...], arrays: Ints, precisions: tuple[str
     sets: list[OptionSet] = []
     for family in families:
         genes = Genes.join([_whole(family, arrays), balanced(family, arrays, _taus(family))]).distinct()
-        sets.append(priced(family, genes, precisions))
+        sets.append(fitting(priced(family, genes, precisions), arrays))
     return OptionSet.concat(sets)
+
+
+def fitting(options: OptionSet, arrays: Ints) -> OptionSet:
+    """Those that fit the chip alone: what stays in all rounds, beside what is rewritten."""
+    fits = np.all(options.resident + options.scratch <= arrays, axis=1)
+    return options if fits.all() else options.take(fits)
 
 
 def options_at(
@@ -73,7 +80,7 @@ def options_at(
         for first, end in zip(np.searchsorted(times, low), np.searchsorted(times, high), strict=True):
             # Of many times in a cell some, evenly.
             inside[np.unique(np.linspace(first, end - 1, A_CELL).astype(np.int64))[: end - first]] = end > first
-        sets.append(priced(family, balanced(family, arrays, times[inside]), precisions))
+        sets.append(fitting(priced(family, balanced(family, arrays, times[inside]), precisions), arrays))
     return OptionSet.concat(sets)
 
 
@@ -123,8 +130,8 @@ def balanced(family: Family, arrays: Ints, taus: Ints) -> Genes:
     over = np.zeros_like(need)
     for i, table in enumerate(tables):
         mine = inner == i
-        up = np.array([p.up for p in patterns])[mine]
-        rows[mine, i], over[mine], fits = _inner_rows(table, need[mine], up)
+        how = np.array([p.rounding for p in patterns], np.int64)[mine]
+        rows[mine, i], over[mine], fits = _inner_rows(table, need[mine], how)
         valid[mine] &= fits
     for i, table in enumerate(tables):
         mine = taker == i
@@ -137,12 +144,13 @@ def balanced(family: Family, arrays: Ints, taus: Ints) -> Genes:
 
 @dataclass(frozen=True)
 class _Pattern:
-    """A set of tables; `inner` takes the rest, rounded `up` or down, and `taker` (-1: none) bears the difference."""
+    """A set of tables; `inner` takes the rest, rounded, and `taker` (-1: none) bears the difference."""
 
     chosen: tuple[int, ...]
     inner: int
     taker: int
-    up: bool
+    rounding: int
+    """UP or DOWN to a row of the table, or to one that fills its arrays."""
 
 
 def _patterns(tables: tuple[PartTable, ...]) -> list[_Pattern]:
@@ -155,9 +163,10 @@ def _patterns(tables: tuple[PartTable, ...]) -> list[_Pattern]:
         for inner in chosen:
             others = sorted((i for i in chosen if i != inner), key=lambda i: tables[i].mode != STREAMED)
             taker = others[0] if others else -1
-            result.append(_Pattern(chosen, inner, taker, True))
+            result.append(_Pattern(chosen, inner, taker, UP))
             if others and tables[inner].mode != STREAMED:
-                result.append(_Pattern(chosen, inner, taker, False))
+                dense = np.array_equal(tables[inner].floor_outputs, tables[inner].outputs)
+                result += [_Pattern(chosen, inner, taker, how) for how in ((UP_FULL, DOWN_FULL) if dense else (DOWN,))]
     return result
 
 
@@ -171,14 +180,18 @@ def _most_rows(table: PartTable, columns: Ints | None, taus: Ints, arrays: Ints)
     return np.where(fits.all(axis=0), len(fits), fits.argmin(axis=0)) - 1
 
 
-def _inner_rows(table: PartTable, need: Ints, up: Bools) -> tuple[Ints, Ints, Bools]:
-    """Rows for `need` outputs, rounded as `up` [j] says; by how much that is over; where it is possible."""
+def _inner_rows(table: PartTable, need: Ints, rounding: Ints) -> tuple[Ints, Ints, Bools]:
+    """Rows for `need` outputs, by the `rounding` of each pattern; by how much that is over; where it is possible."""
+    count = len(table.outputs)
     row = np.searchsorted(table.outputs, need)
-    fits = row < len(table.outputs)
-    row = np.minimum(row, len(table.outputs) - 1)
+    fits, row = row < count, np.minimum(row, count - 1)
     exact = table.outputs[row] == need
-    row = np.where(up[:, None], row, row - 1)
-    fits &= (row >= 0) & (up[:, None] | ~exact)
+    full = np.flatnonzero(np.append(table.arrays[1:, 0] > table.arrays[:-1, 0], True))
+    above = full[np.minimum(np.searchsorted(full, row), len(full) - 1)]
+    below = np.append(-1, full)[np.searchsorted(full, row, side="left")]
+    how = rounding[:, None]
+    row = np.select([how == UP, how == DOWN, how == UP_FULL], [row, row - 1, above], below)
+    fits &= (row >= 0) & ((how == UP) | ~exact)
     return row, table.outputs[row] - need, fits
 
 
@@ -217,16 +230,18 @@ def priced(family: Family, genes: Genes, precisions: tuple[str, ...]) -> OptionS
         outputs[used, table.tier], copies[used, table.tier] = table.outputs[row], table.copies[column]
     latency, energy = _round_price(family, genes, genes.row)
     held = _held(family, genes, genes.row)
+    busy = _busy(family, genes, genes.row)
     resident, last, good = held, outputs.copy(), np.ones(count, np.bool_)
     if family.rounds > 1:
         row_last, good = _last_rows(family, genes, outputs, mode, last)
         last_latency, last_energy = _round_price(family, genes, row_last)
         latency = latency * (family.rounds - 1) + last_latency
         energy = energy * (family.rounds - 1) + last_energy
+        busy = busy * (family.rounds - 1) + _busy(family, genes, row_last)
         resident = held * (family.rounds - 1) + _held(family, genes, row_last)
     resident, scratch = np.where(mode == RESIDENT, resident, 0), np.where(mode == REWRITTEN, held, 0)
     rounds = np.full(count, family.rounds, np.int64)
-    options = OptionSet(latency, energy, resident, scratch, mode, outputs, last, copies, precision, rounds)
+    options = OptionSet(latency, energy, resident, scratch, mode, outputs, last, copies, precision, rounds, busy)
     return options if good.all() else options.take(good)
 
 
@@ -237,6 +252,21 @@ def _held(family: Family, genes: Genes, rows: Ints) -> Ints:
         used = np.flatnonzero(genes.table[:, table.tier] == i)
         held[used, table.tier] = table.arrays[rows[used, table.tier], genes.column[used, table.tier]]
     return held
+
+
+def _busy(family: Family, genes: Genes, rows: Ints) -> Ints:
+    """[option, resource]: how long one round keeps tiers, and the ports that parts share, busy.
+
+    A tier is busy as long as its part takes, from the first thing read to the last one written.
+    """
+    tiers = genes.table.shape[1]
+    busy = np.zeros((len(rows), tiers + len(family.tables[0].shared_ps)), np.int64)
+    for i, table in enumerate(family.tables):
+        used = np.flatnonzero(genes.table[:, table.tier] == i)
+        row, column = rows[used, table.tier], genes.column[used, table.tier]
+        busy[used, table.tier] = table.latency_ps[row, column]
+        busy[used, tiers:] += table.shared_ps[:, row, column].T
+    return busy
 
 
 def _round_price(family: Family, genes: Genes, rows: Ints) -> tuple[Ints, Floats]:

@@ -18,10 +18,13 @@ DEFAULT_MIN_BITS = 8
 
 
 class ChipPricer:
-    """The parts that matrix operators can have on `chip`, without precisions below `min_bits` of input or weight."""
+    """The parts that matrix operators can have on `chip`, without precisions below `min_bits` of input or weight.
 
-    def __init__(self, chip: Chip, min_bits: int = DEFAULT_MIN_BITS) -> None:
-        self.chip, self.min_bits = chip, min_bits
+    `shunned`: tiers take what they shun, too.
+    """
+
+    def __init__(self, chip: Chip, min_bits: int = DEFAULT_MIN_BITS, *, shunned: bool = False) -> None:
+        self.chip, self.min_bits, self.shunned = chip, min_bits, shunned
         self.tiers: tuple[str, ...] = tuple(chip.tiers)
         self.arrays: Ints = np.array([chip.tiers[name].arrays for name in self.tiers], np.int64)
 
@@ -30,7 +33,7 @@ class ChipPricer:
         result: list[PartKind] = []
         for t, name in enumerate(self.tiers):
             tier = self.chip.tiers[name]
-            if tier.refuses(product):
+            if tier.refuses(product) or (tier.shuns(product) and not self.shunned):
                 continue
             modes = ((RESIDENT, REWRITTEN) if product.static else (REWRITTEN,)) if tier.arrays else (STREAMED,)
             precisions = tier.precisions()

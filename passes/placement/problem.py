@@ -11,6 +11,7 @@ each, but that in the last one part has the outputs less that are missing to equ
     latency            = fixed latency + sum over operators and rounds
     energy             = fixed energy + sum over parts + static power x latency
     capacity of tier t : sum of resident arrays + S_t <= arrays_t,  S_t >= scratch arrays of every rewritten part
+    budgets            : weighted sums of the same figures, each within a limit (module `constraints`)
 
 Latency is in integer picoseconds, energy in picojoules, arrays are counts.
 """
@@ -18,7 +19,7 @@ Latency is in integer picoseconds, energy in picojoules, arrays are counts.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ Bools = NDArray[np.bool_]
 
 UNUSED, RESIDENT, REWRITTEN, STREAMED = 0, 1, 2, 3
 OBJECTIVES = ("latency", "energy", "edp")
+"""Objectives of one execution; "throughput" is that of a stream of executions (module `throughput`)."""
 
 
 class PlacementError(ValueError):
@@ -71,12 +73,16 @@ class Family:
     tables: tuple[PartTable, ...]
 
 
+_NO_BUSY: Ints = np.zeros((0, 0), np.int64)
+
+
 @dataclass(frozen=True)
 class OptionSet:
     """Ways to run one operator, one a row. Columns of the two-dimensional arrays are tiers.
 
     `energy_pj` is dynamic energy. `outputs` are those of a full round, `last` those of the last round (the same where
-    rounds = 1). `precision` indexes `OperatorType.precisions`.
+    rounds = 1). `precision` indexes `OperatorType.precisions`. Columns of `busy_ps` are resources: tiers, then the
+    ports that parts share; how long an option keeps each busy in one execution. Without it no resource is busy.
     """
 
     latency_ps: Ints
@@ -89,6 +95,11 @@ class OptionSet:
     copies: Ints
     precision: Ints
     rounds: Ints
+    busy_ps: Ints = field(default_factory=lambda: _NO_BUSY)
+
+    def __post_init__(self) -> None:
+        if self.busy_ps is _NO_BUSY:
+            object.__setattr__(self, "busy_ps", np.zeros((len(self.latency_ps), 0), np.int64))
 
     def __len__(self) -> int:
         return len(self.latency_ps)
@@ -122,6 +133,34 @@ class OperatorType:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """A limit on what a plan takes: the sum over operators of
+
+        per_ps latency + per_pj dynamic energy + per_resident . resident + per_write . scratch x rounds
+
+    is at most `limit`, which is above 0; all weights are at least 0. `per_resident` and `per_write` are by tier, for
+    an array that is held all the time and one that is written at each execution.
+    """
+
+    name: str
+    limit: float
+    per_ps: float
+    per_pj: float
+    per_resident: tuple[float, ...]
+    per_write: tuple[float, ...]
+    fixed: float = 0.0
+    """What is taken whatever the plan; it is not in `limit`."""
+    unit: str = ""
+    """Of the amounts: ps, pJ, or writes (of whole arrays)."""
+
+    def amounts(self, options: OptionSet) -> Floats:
+        """What each option takes of the limit."""
+        held = options.resident @ np.array(self.per_resident)
+        written = (options.scratch * options.rounds[:, None]) @ np.array(self.per_write)
+        return self.per_ps * options.latency_ps + self.per_pj * options.energy_pj + held + written
+
+
+@dataclass(frozen=True)
 class Problem:
     """What the solver is given. `arrays[t]` is 0 for a tier that streams its weights."""
 
@@ -132,6 +171,9 @@ class Problem:
     fixed_latency_ps: int = 0
     fixed_energy_pj: float = 0.0
     static_power_mw: float = 0.0
+    budgets: tuple[Budget, ...] = ()
+    fixed_busy_ps: tuple[int, ...] = ()
+    """How long work that no plan changes keeps each resource (see `OptionSet.busy_ps`) busy; empty: not at all."""
 
     @property
     def static_pj_per_ps(self) -> float:
@@ -141,6 +183,10 @@ class Problem:
     @property
     def operators(self) -> int:
         return sum(t.multiplicity for t in self.types)
+
+    def score(self, plan: Plan) -> float:
+        """The objective of a plan in its unit: as `value`, or for throughput the period in ns."""
+        return plan.period_ps / 1000 if self.objective == "throughput" else self.value(plan.latency_ps, plan.energy_pj)
 
     def value(self, latency_ps: float, energy_pj: float) -> float:
         """The objective in its unit: ns, pJ, or pJ ns; `energy_pj` includes static energy."""
@@ -156,13 +202,22 @@ class Plan:
     latency_ps: int
     energy_pj: float
     scratch: tuple[int, ...]
+    busy_ps: tuple[int, ...] = ()
+    """By resource, in one execution."""
+
+    @property
+    def period_ps(self) -> int:
+        """The least time between the starts of two executions, each resource being used by one at a time."""
+        return max(self.busy_ps, default=0)
 
 
 def evaluate(problem: Problem, counts: tuple[dict[int, int], ...]) -> Plan | None:
-    """The plan of `counts`, priced and checked in integers; None where it is over capacity or incomplete."""
+    """The plan of `counts`, priced and checked in integers; None where incomplete, over capacity or a limit."""
     latency, energy = problem.fixed_latency_ps, problem.fixed_energy_pj
     resident = np.zeros(len(problem.tiers), np.int64)
     scratch = np.zeros(len(problem.tiers), np.int64)
+    taken = [0.0] * len(problem.budgets)
+    busy = np.array(problem.fixed_busy_ps or (0,), np.int64)
     for kind, chosen in zip(problem.types, counts, strict=True):
         if sum(chosen.values()) != kind.multiplicity or min(chosen.values()) < 1:
             return None
@@ -171,10 +226,17 @@ def evaluate(problem: Problem, counts: tuple[dict[int, int], ...]) -> Plan | Non
             energy += count * float(kind.options.energy_pj[option])
             resident += count * kind.options.resident[option]
             scratch = np.maximum(scratch, kind.options.scratch[option])
+            if kind.options.busy_ps.shape[1]:
+                busy = busy + count * kind.options.busy_ps[option]
+        at = np.array(sorted(chosen))
+        for i, budget in enumerate(problem.budgets):
+            taken[i] += float(budget.amounts(kind.options.take(at)) @ [chosen[option] for option in at.tolist()])
+    if any(amount > budget.limit * (1 + 1e-12) for amount, budget in zip(taken, problem.budgets, strict=True)):
+        return None
     if np.any(resident + scratch > problem.arrays):
         return None
     energy += problem.static_pj_per_ps * latency
-    return Plan(counts, latency, energy, tuple(int(s) for s in scratch))
+    return Plan(counts, latency, energy, tuple(scratch.tolist()), tuple(busy.tolist()))
 
 
 def save(problem: Problem, path: str) -> None:
@@ -189,8 +251,9 @@ def save(problem: Problem, path: str) -> None:
         _pack(kind.options, f"{k}.", arrays)
         precisions = list(kind.precisions)
         kinds.append({"name": kind.name, "members": kind.members, "families": families, "precisions": precisions})
-    scalars = ("tiers", "objective", "fixed_latency_ps", "fixed_energy_pj", "static_power_mw")
+    scalars = ("tiers", "objective", "fixed_latency_ps", "fixed_energy_pj", "static_power_mw", "fixed_busy_ps")
     head = {name: getattr(problem, name) for name in scalars} | {"types": kinds}
+    head["budgets"] = [asdict(budget) for budget in problem.budgets]
     arrays["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
     with open(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -210,20 +273,29 @@ def load(path: str) -> Problem:
             precisions = tuple(entry["precisions"])
             kinds.append(OperatorType(entry["name"], tuple(entry["members"]), options, tuple(families), precisions))
         head["tiers"] = tuple(head["tiers"])
+        head["fixed_busy_ps"] = tuple(head.get("fixed_busy_ps", ()))
+        head["budgets"] = tuple(_budget(entry) for entry in head.get("budgets", ()))
         return Problem(arrays=arrays["arrays"], types=tuple(kinds), **head)
+
+
+def _budget(entry: dict[str, Any]) -> Budget:
+    entry["per_resident"], entry["per_write"] = tuple(entry["per_resident"]), tuple(entry["per_write"])
+    return Budget(**entry)
 
 
 def _pack(record: Any, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Puts the arrays of a dataclass into `arrays`; returns its scalars."""
     rest: dict[str, Any] = {}
-    for field in fields(record):
-        value = getattr(record, field.name)
+    for each in fields(record):
+        value = getattr(record, each.name)
         if isinstance(value, np.ndarray):
-            arrays[prefix + field.name] = value
+            arrays[prefix + each.name] = value
         else:
-            rest[field.name] = value
+            rest[each.name] = value
     return rest
 
 
 def _unpack(cls: Any, prefix: str, arrays: Any, scalars: dict[str, Any]) -> Any:
-    return cls(**{f.name: scalars[f.name] if f.name in scalars else arrays[prefix + f.name] for f in fields(cls)})
+    names = [f.name for f in fields(cls)]
+    stored = {name: arrays[prefix + name] for name in names if name not in scalars and prefix + name in arrays}
+    return cls(**{name: scalars[name] for name in names if name in scalars}, **stored)

@@ -4,15 +4,16 @@
     s.t. sum_{o of type k} z_o = mult_k
          sum_o resident_ot z_o + S_t <= arrays_t                 lambda_t
          sum_{o of type k} scratch_ot z_o <= mult_k S_t          mu_kt
+         sum_o amount_ob z_o <= limit_b                          nu_b
          low_t <= S_t <= high_t;  z_o = 0 where scratch_ot > high_t
 
 The third row lets an operator need more scratch than the pool S_t, as long as its type does not on average; the box on
 S bounds by how much, and narrower boxes that cover all S tighten the relaxation.
 
-For any lambda, mu >= 0 every plan whose scratch pools lie in the box costs at least
+For any lambda, mu, nu >= 0 every plan whose scratch pools lie in the box costs at least
 
-    sum_k mult_k min_o (cost_o + lambda . resident_o + mu_k . scratch_o)
-    + sum_t min over S_t in the box of (lambda_t - sum_k mult_k mu_kt) S_t  -  lambda . arrays
+    sum_k mult_k min_o (cost_o + lambda . resident_o + mu_k . scratch_o + nu . amount_o)
+    + sum_t min over S_t in the box of (lambda_t - sum_k mult_k mu_kt) S_t  -  lambda . arrays  -  nu . limit
 
 because its operators each meet the min over options in the box, and what was added for its resident arrays and scratch
 is at most lambda . (arrays - S) + sum_k mult_k mu_k . S. The same holds when "min over options" is replaced by a lower
@@ -26,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from .problem import Floats, Ints, Problem
+from .problem import Floats, Ints, OptionSet, Problem
 
 COLUMN_ROUNDS = 60
 ENOUGH = 1e-7
@@ -56,6 +57,15 @@ class Pool:
         self.scratch_arrays: Ints = np.concatenate([o.scratch for o in pick])[:, self.tiers]
         self.resident = self.resident_arrays / self.capacity
         self.scratch = self.scratch_arrays / self.capacity
+        self.busy: Floats = np.concatenate([o.busy_ps for o in pick]).astype(np.float64)
+        self.limits = np.array([budget.limit for budget in problem.budgets])
+        self.taken = np.concatenate([self.shares_taken(options) for options in pick])
+        """[option, budget]: shares of the limits."""
+
+    def shares_taken(self, options: OptionSet) -> Floats:
+        """[option, budget]: which share of each budget's limit options take, of the pool or not."""
+        columns = [budget.amounts(options) / budget.limit for budget in self.problem.budgets]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(options), 0))
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -99,6 +109,10 @@ class Relaxed:
     """lambda."""
     scratch_prices: Floats
     """mu, [type, tier]."""
+    budget_prices: Floats
+    """nu."""
+    excess: float
+    """By how much more than all, in shares summed, the solution takes of tiers and budgets: 0 unless none fits."""
     reduced: Floats
     """[option]: cost with prices, less the least of its type; infinite outside the box."""
     least: Floats
@@ -110,11 +124,11 @@ class Relaxed:
     box: Box
 
 
-def constant_term(pool: Pool, box: Box, prices: Floats, scratch_prices: Floats) -> float:
+def constant_term(pool: Pool, box: Box, prices: Floats, scratch_prices: Floats, budget_prices: Floats) -> float:
     """What the bound has beside the operators' terms."""
     slope = prices - pool.multiplicity @ scratch_prices
     low, high = np.array(box.low) / pool.capacity, np.array(box.high) / pool.capacity
-    return float(np.minimum(slope * low, slope * high).sum() - prices.sum())
+    return float(np.minimum(slope * low, slope * high).sum() - prices.sum() - budget_prices.sum())
 
 
 def relax(pool: Pool, cost: Floats, box: Box | None = None) -> Relaxed | None:
@@ -126,25 +140,26 @@ def relax(pool: Pool, cost: Floats, box: Box | None = None) -> Relaxed | None:
         return None
     scale = float(pool.multiplicity @ base) or 1.0
     cost = cost / scale + barred
-    master = _Master(pool, cost, box)
+    master = Master(pool, cost, box)
     master.add(_first_columns(pool, cost))
     best: Relaxed | None = None
     for _ in range(COLUMN_ROUNDS):
-        value, prices, scratch_prices = master.solve()
-        total = cost + pool.resident @ prices
+        value, prices, scratch_prices, budget_prices = master.solve()
+        total = cost + pool.resident @ prices + pool.taken @ budget_prices
         total += np.einsum("ot,ot->o", pool.scratch, scratch_prices[pool.kind])
         least = pool.least(total)
-        bound = float(pool.multiplicity @ least) + constant_term(pool, box, prices, scratch_prices)
+        bound = float(pool.multiplicity @ least) + constant_term(pool, box, prices, scratch_prices, budget_prices)
         if best is None or bound * scale > best.bound:
             reduced = (total - least[pool.kind]) * scale
-            multipliers = prices * scale, scratch_prices * scale
-            best = Relaxed(bound * scale, *multipliers, reduced, least * scale, *master.solution(), box)
+            multipliers = prices * scale, scratch_prices * scale, budget_prices * scale
+            best = Relaxed(bound * scale, *multipliers, 0.0, reduced, least * scale, *master.solution(), box)
         new = np.setdiff1d(pool.first_least(total), master.columns)
         if value - bound <= ENOUGH * abs(value) or not len(new):
             break
         master.add(new)
     assert best is not None
-    return replace(best, **dict(zip(("columns", "shares", "scratch"), master.solution(), strict=True)))
+    solution = dict(zip(("columns", "shares", "scratch"), master.solution(), strict=True))
+    return replace(best, excess=sum(master.over), **solution)
 
 
 def _first_columns(pool: Pool, cost: Floats) -> Ints:
@@ -153,7 +168,7 @@ def _first_columns(pool: Pool, cost: Floats) -> Ints:
     return np.unique(np.concatenate([pool.first_least(cost + price * taken) for price in (0.0, 0.01, 0.1, 1.0, 100.0)]))
 
 
-class _Master:
+class Master:
     """The relaxation over some columns, kept in the solver so that a new column starts from the last basis."""
 
     def __init__(self, pool: Pool, cost: Floats, box: Box) -> None:
@@ -163,17 +178,17 @@ class _Master:
         self.solver: Any = pywraplp.Solver.CreateSolver("GLOP")
         infinity = self.solver.infinity()
         self.assign = [self.solver.Constraint(int(m), int(m)) for m in pool.multiplicity]
-        self.capacity, self.scratch = [], []
+        self.capacity, self.scratch, self.excess = [], [], []
         low, high = np.array(box.low) / pool.capacity, np.array(box.high) / pool.capacity
         for t in range(len(pool.tiers)):
             row = self.solver.Constraint(-infinity, 1.0)
             self.scratch.append(self.solver.NumVar(float(low[t]), float(high[t]), ""))
             row.SetCoefficient(self.scratch[t], 1.0)
-            # More arrays than the tier has, at a price beyond any that can pay: keeps the program feasible.
-            excess = self.solver.NumVar(0.0, infinity, "")
-            row.SetCoefficient(excess, -1.0)
-            self.solver.Objective().SetCoefficient(excess, 1000.0)
+            self._excess(row)
             self.capacity.append(row)
+        self.budgets = [self.solver.Constraint(-infinity, 1.0) for _ in pool.limits]
+        for row in self.budgets:
+            self._excess(row)
         self.need: dict[tuple[int, int], Any] = {}
         self.columns: Ints = np.zeros(0, np.int64)
         self.shares: list[Any] = []
@@ -191,8 +206,17 @@ class _Master:
                     self.capacity[t].SetCoefficient(share, float(pool.resident[option, t]))
                 if pool.scratch[option, t]:
                     self._need(kind, t).SetCoefficient(share, float(pool.scratch[option, t]))
+            for row, taken in zip(self.budgets, pool.taken[option].tolist(), strict=True):
+                row.SetCoefficient(share, taken)
             self.shares.append(share)
         self.columns = np.concatenate([self.columns, columns])
+
+    def _excess(self, row: Any) -> None:
+        """More than the row allows, at a price beyond any that can pay: keeps the program feasible."""
+        excess = self.solver.NumVar(0.0, self.solver.infinity(), "")
+        row.SetCoefficient(excess, -1.0)
+        self.solver.Objective().SetCoefficient(excess, 1000.0)
+        self.excess.append(excess)
 
     def _need(self, kind: int, tier: int) -> Any:
         """The row by which a type's scratch is within the pool."""
@@ -202,18 +226,20 @@ class _Master:
             self.need[kind, tier] = row
         return self.need[kind, tier]
 
-    def solve(self) -> tuple[float, Floats, Floats]:
-        """Value, lambda, mu."""
+    def solve(self) -> tuple[float, Floats, Floats, Floats]:
+        """Value, lambda, mu, nu."""
         self.solver.Objective().SetMinimization()
         self.solver.Solve()
         # All results are read before the program changes: the solver forgets them then.
         self.result = [share.solution_value() for share in self.shares]
         self.pools = [pool.solution_value() for pool in self.scratch]
+        self.over = [excess.solution_value() for excess in self.excess]
         prices = np.array([max(0.0, -row.dual_value()) for row in self.capacity])
         scratch_prices = np.zeros((len(self.assign), len(self.capacity)))
         for (kind, tier), row in self.need.items():
             scratch_prices[kind, tier] = max(0.0, -row.dual_value())
-        return self.solver.Objective().Value(), prices, scratch_prices
+        budget_prices = np.array([max(0.0, -row.dual_value()) for row in self.budgets])
+        return self.solver.Objective().Value(), prices, scratch_prices, budget_prices
 
     def solution(self) -> tuple[Ints, Floats, Floats]:
         """Columns with a share, their shares, and S."""

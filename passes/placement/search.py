@@ -16,27 +16,31 @@ from dataclasses import replace
 import numpy as np
 
 from .blends import blends
-from .bound import LEVELS, OperatorBound, Prices, operator_bound
-from .integer import Limits, choose, undominated
+from .bound import DEPTH, OperatorBound, operator_bound
+from .feasible import program
+from .integer import Limits, undominated
 from .options import options_at
-from .problem import Floats, Ints, OperatorType, OptionSet, Plan, Problem, evaluate
+from .parts import Prices
+from .problem import Floats, Ints, OperatorType, OptionSet, Plan, Problem
 from .relaxation import Pool, Relaxed, constant_term, relax
 
 SMALL = 600
 """A problem of no more options, and none beyond them, is solved to its optimum."""
 ENOUGH = 5e-4
-"""Relative gap at which an operator's bound is not refined further, and of the integer program."""
-BRANCHES, SPREAD = 4, 1e-2
+"""Relative gap of the integer program, and of lines that matter."""
+CLOSE = 2e-3
+"""Relative gap at which an operator's bound is not refined further."""
+BRANCHES, SPREAD = 5, 2e-3
 """At most so many boxes are cut, where the mixing of scratch may matter by so much, relatively."""
-WIDE, EACH = 2000, 200
+WIDE, EACH = 4000, 400
 """So many options of least reduced cost, of all and of each type, are looked at for the integer program."""
-COLUMNS, FEW = 160, 8
+COLUMNS, FEW = 400, 16
 """So many of these, undominated, of all and of each type, are in it."""
 BLENDS = 24
 """So many options between those that the relaxation mixes are added for a type."""
 NODES = 400
 """Of the integer program: a limit that is the same on every machine."""
-FULL = len(LEVELS)
+FULL = DEPTH
 """All levels of the bound."""
 PEEK = 2
 """Levels of the bound that show where options are missing."""
@@ -116,10 +120,15 @@ class Search:
         for leaf in leaves:
             parts = float(self.pool.multiplicity @ leaf.least)
             # A leaf well above the least may be bounded roughly.
-            slack = max(ENOUGH, (leaf.bound - least) / parts if least < leaf.bound else 0.0)
-            bounds = self.operator_bounds(leaf, a, b, depth, slack)
-            terms = float(self.pool.multiplicity @ np.array([bound.value for bound in bounds]))
-            least = min(least, terms + constant_term(self.pool, leaf.box, leaf.prices, leaf.scratch_prices))
+            slack = max(CLOSE, (leaf.bound - least) / parts if least < leaf.bound else 0.0)
+            value, bounds = -np.inf, list[OperatorBound]()
+            for level in (depth,) if least == np.inf else (PEEK, depth):
+                if value < least and level <= depth:
+                    bounds = self.operator_bounds(leaf, a, b, level, slack)
+                    terms = float(self.pool.multiplicity @ np.array([bound.value for bound in bounds]))
+                    constant = constant_term(self.pool, leaf.box, leaf.prices, leaf.scratch_prices, leaf.budget_prices)
+                    value = max(value, terms + constant)
+            least = min(least, value)
             first = first or bounds
         return self.constant(a, b) + least * SAFE, first
 
@@ -133,6 +142,13 @@ class Search:
             return result
 
         resident = by_tier(leaf.prices / pool.capacity)
+        written, per_ps, per_pj = np.zeros(len(problem.tiers)), a + b * problem.static_pj_per_ps, b
+        for budget, price in zip(problem.budgets, (leaf.budget_prices / pool.limits).tolist(), strict=True):
+            resident, written = (
+                resident + price * np.array(budget.per_resident),
+                written + price * np.array(budget.per_write),
+            )
+            per_ps, per_pj = per_ps + price * budget.per_ps, per_pj + price * budget.per_pj
         limits = problem.arrays - by_tier(leaf.box.low).astype(np.int64), by_tier(leaf.box.high).astype(np.int64)
         result: list[OperatorBound] = []
         for k, kind in enumerate(problem.types):
@@ -141,7 +157,7 @@ class Search:
                 result.append(OperatorBound(target, ()))
                 continue
             rewritten = by_tier(leaf.scratch_prices[k] / pool.capacity)
-            prices = Prices(a + b * problem.static_pj_per_ps, b, resident, rewritten, *limits)
+            prices = Prices(per_ps, per_pj, resident, rewritten, written, *limits)
             levels = depth if self.left() > 0 else 1
             result.append(operator_bound(kind.families, prices, target, enough * target, levels))
         return result
@@ -172,7 +188,8 @@ class Search:
         energy = options.energy_pj + self.problem.static_pj_per_ps * latency
         arrays = options.resident[:, pool.tiers] @ (leaf.prices / pool.capacity)
         arrays += options.scratch[:, pool.tiers] @ (leaf.scratch_prices[kind] / pool.capacity)
-        return a * latency + b * energy + arrays - leaf.least[kind]
+        budgets = pool.shares_taken(options) @ leaf.budget_prices
+        return a * latency + b * energy + arrays + budgets - leaf.least[kind]
 
     def blend(self, leaf: Relaxed, a: float, b: float) -> list[tuple[int, int]]:
         """Adds options for what the relaxation mixes; for each type which options are new: first, end."""
@@ -210,10 +227,9 @@ class Search:
         few = [columns[:COLUMNS], *(columns[pool.kind[columns] == k][:FEW] for k in kinds), leaf.columns]
         blended = [np.arange(first, end) + pool.start[k] for k, (first, end) in enumerate(new)]
         columns = np.unique(np.concatenate([*few, *blended]))
-        chosen = choose(pool, cost, columns, Limits(2 * ENOUGH, NODES, max(self.left(), 0.5)))
-        if chosen is not None:
-            self.timed_out |= chosen.timed_out
-            self.offer(evaluate(self.problem, chosen.counts))
+        limits = Limits(2 * ENOUGH, NODES, max(self.left(), 0.5))
+        self.offer(program(self.problem, pool, cost, columns, limits))
+        self.left()
 
     def offer(self, plan: Plan | None) -> None:
         """Keeps the plan if it is the best so far."""

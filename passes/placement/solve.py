@@ -14,11 +14,12 @@ Few options are given to the integer program as they are, which solves to the op
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from .feasible import first_plan, program
 from .integer import Limits, choose, undominated
 from .problem import Ints, Plan, Problem, evaluate
 from .relaxation import relax
@@ -26,8 +27,12 @@ from .search import ENOUGH, FULL, PEEK, SAFE, WHOLE, Search
 
 LINES = 16
 """Most lines around the hull."""
-TANGENTS = 2
-"""How often a plan is sought at the tangent of the one before."""
+TURNS = 2
+"""How often options and plans are sought at the hull's best point."""
+LEAVES = 2
+"""In so many boxes of scratch pools plans are sought."""
+HARD_LINES, SAME = 6, 0.05
+"""At most so many lines that hold for all plans; slopes that differ less are the same."""
 LOOSE = 3e-3
 """How far below that of the options the bound for EDP may stay."""
 
@@ -43,8 +48,10 @@ class Solution:
     """"optimal" (no gap), "feasible", or "time-limit"."""
 
 
-def solve(problem: Problem, incumbent: Plan, time_limit_s: float) -> Solution:
-    """The best plan found, no worse than `incumbent`, and a bound for all plans."""
+def solve(problem: Problem, incumbent: Plan | None, time_limit_s: float) -> Solution:
+    """The best plan found, no worse than `incumbent`, and a bound for all plans. PlacementError if there is none."""
+    if incumbent is None:
+        incumbent = first_plan(problem, time_limit_s)
     search = Search(problem, incumbent, time.monotonic() + time_limit_s)
     bound = _edp(search) if problem.objective == "edp" else _single(search)
     value = search.value(search.best)
@@ -87,7 +94,8 @@ def _single(search: Search) -> float:
         least, bounds = search.hard(leaves, a, b, FULL)
         if search.refine(leaves[0], bounds, a, b):
             leaves = search.leaves(a, b)
-        search.plan(leaves[0], a, b)
+        for leaf in leaves[:LEAVES]:
+            search.plan(leaf, a, b)
     return least / 1000 if a else least
 
 
@@ -95,17 +103,23 @@ def _edp(search: Search) -> float:
     """Energy-delay product: the bound."""
     if search.few() is not None:
         return min(_product(corner) for corner in _corners(_hull(search))) * SAFE
-    for turn in range(TANGENTS):
-        a, b = search.best.energy_pj, float(search.best.latency_ps)
-        leaves = search.leaves(a, b)
-        if turn == TANGENTS - 1 and search.left() > 0:
-            search.refine(leaves[0], search.hard(leaves[:1], a, b, PEEK)[1], a, b)
-            leaves = search.leaves(a, b)
-        search.plan(leaves[0], a, b)
+    _improve(search, search.best.energy_pj, float(search.best.latency_ps), PEEK)
+    for _ in range(TURNS):
+        lines = _hull(search)
+        best = min(lines, key=lambda line: _product((line.latency, line.energy)))
+        _improve(search, best.a, best.b, FULL)
+    _improve(search, search.best.energy_pj, float(search.best.latency_ps), PEEK)
     lines = _hull(search)
-    best = min(lines, key=lambda line: _product((line.latency, line.energy)))
-    search.plan(search.leaves(best.a, best.b)[0], best.a, best.b)
     return min(_product(corner) for corner in _corners(_hardened(search, lines))) * SAFE
+
+
+def _improve(search: Search, a: float, b: float, depth: int) -> None:
+    """Options where they are missing, and plans, by the weights of a line."""
+    leaves = search.leaves(a, b)
+    if search.left() > 0 and search.refine(leaves[0], search.hard(leaves[:1], a, b, depth)[1], a, b):
+        leaves = search.leaves(a, b)
+    for leaf in leaves[:LEAVES]:
+        search.plan(leaf, a, b)
 
 
 def _hull(search: Search) -> list[_Line]:
@@ -146,8 +160,14 @@ def _few_line(search: Search, a: float, b: float, columns: Ints) -> _Line:
     """A line under the plans of few options, by the best of them."""
     pool, cost = search.pool, search.cost(a, b)
     columns = undominated(pool, cost, columns)
-    chosen = choose(pool, cost, columns, Limits(0.0, 10**9, max(search.left(), 0.01)))
+    limits = Limits(0.0, 10**9, max(search.left(), 0.01))
+    chosen = choose(pool, cost, columns, limits)
     plan = None if chosen is None else evaluate(search.problem, chosen.counts)
+    if chosen is not None and plan is None:
+        # The program's tolerance let it slip beyond a budget: its bound holds, its plan does not.
+        search.offer(program(search.problem, pool, cost, columns, limits))
+        plan = search.best
+        return _Line(a, b, search.constant(a, b) + chosen.bound * SAFE, float(plan.latency_ps), plan.energy_pj)
     search.offer(plan)
     if chosen is not None and chosen.proven and plan is not None:
         reached = a * plan.latency_ps + b * plan.energy_pj
@@ -160,24 +180,32 @@ def _few_line(search: Search, a: float, b: float, columns: Ints) -> _Line:
 
 
 def _hardened(search: Search, soft: list[_Line]) -> list[_Line]:
-    """Lines that hold for all plans: first roughly those at the ends, then, where the product is least, others."""
+    """Lines that hold for all plans: at the ends, at the best plan's tangent, then where the product is least."""
 
-    def harden(line: _Line, depth: int) -> _Line:
-        least, _ = search.hard(search.leaves(line.a, line.b), line.a, line.b, depth)
-        return replace(line, least=least)
+    def harden(a: float, b: float, depth: int) -> _Line:
+        leaves = search.leaves(a, b)
+        return _Line(a, b, search.hard(leaves, a, b, depth)[0], 0.0, 0.0)
 
     goal = min(_product(corner) for corner in _corners(soft)) * (1 - LOOSE)
-    lines = [harden(soft[0], 1), harden(soft[-1], 1)]
-    while soft and search.left() > 0:
-        corner = min(_corners(lines), key=_product)
-        best = max(soft, key=lambda line: line.cuts(corner))
-        soft = [line for line in soft if line is not best]
-        if _product(corner) >= goal or best.cuts(corner) <= ENOUGH:
-            break
-        line = harden(best, FULL)
-        if line.cuts(corner) > 0:
-            lines = [line, *(kept for kept in lines if kept.slope != line.slope)]
+    depths = {0.0: 1, np.inf: 1}
+    lines = [harden(1.0, 0.0, 1), harden(0.0, 1.0, 1)]
+    a, b = search.best.energy_pj, float(search.best.latency_ps)
+    for _ in range(HARD_LINES):
+        if a > 0 and b > 0 and all(abs(line.slope * a / b - 1) > SAME for line in lines):
+            lines.append(harden(a, b, FULL))
             lines.sort(key=lambda each: each.slope)
+        else:
+            # No line between is left to try: those at the corner are made as good as they can be.
+            rough = [line for line in lines if depths.get(line.slope, FULL) < FULL]
+            if not rough:
+                break
+            for line in rough:
+                depths[line.slope] = FULL
+                lines[lines.index(line)] = harden(line.a, line.b, FULL)
+        corner = min(_corners(lines), key=_product)
+        if _product(corner) >= goal or search.left() <= 0:
+            break
+        a, b = corner[1], corner[0]
     return lines
 
 

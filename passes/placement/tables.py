@@ -12,8 +12,10 @@ from .problem import REWRITTEN, STREAMED, Family, Floats, Ints, PartTable
 FINEST_SHARE = 4
 """Rounds are considered until one copy of an operator takes at most 1 / FINEST_SHARE of a tier's arrays in a round."""
 MAX_ROUNDS = 64
-MAX_ROWS = 512
-"""Most numbers of outputs that a table of an array tier has."""
+MAX_ROWS = 1024
+"""Most numbers of outputs that a table of an array tier has, about."""
+DENSE, UNEVEN = 30_000, 2e-3
+"""A table has all outputs, if these are no more prices, where times within an array differ by such a share."""
 
 
 class PartKind(NamedTuple):
@@ -36,9 +38,9 @@ class PartPrices(NamedTuple):
 class Pricer(Protocol):
     """What placement asks about a product (any hashable object) and a chip.
 
-    What the bound rests on: prices do not fall when outputs grow; between numbers of outputs that fill arrays, energy
-    and shared time are concave in outputs (say linear); energy, arrays and shared time do not fall when copies grow;
-    time depends on copies through ceil(vectors / copies) and through what does not fall when copies grow.
+    What the bound rests on: time and arrays do not fall when outputs grow. Of parts that take arrays neither does energy,
+    and between numbers of outputs that fill arrays, energy and shared time are concave in outputs (say linear); what is
+    streamed may have any energy. Energy, arrays and shared time do not fall when copies grow; time depends on copies through ceil(vectors / copies) and through what does not fall when copies grow.
     """
 
     @property
@@ -78,6 +80,9 @@ def families(pricer: Pricer, product: Any) -> tuple[Family, ...]:
             continue
         grid = _grid(pricer, product, kinds, a_round, a_round - last)
         tables = [_table(pricer, product, kind, a_round, grid) for kind in kinds]
+        every = np.arange(granule, a_round + 1, granule, dtype=np.int64)
+        if _uneven(tables, len(every)):
+            tables = [_table(pricer, product, kind, a_round, every) for kind in kinds]
         tables = [table for table in tables if table is not None]
         if rounds == 1 or any(table.mode == REWRITTEN for table in tables):
             result.append(Family(rounds, a_round, last, tuple(tables)))
@@ -101,6 +106,16 @@ def _round_counts(pricer: Pricer, product: Any, kinds: list[PartKind]) -> list[i
             limit = int(pricer.arrays[kind.tier]) // FINEST_SHARE
             most = max(most, min(MAX_ROUNDS, -(-needed // max(limit, 1)))) if needed > limit else most
     return [r for r in range(1, most + 1) if r <= 8 or r % (r // 8) == 0]
+
+
+def _uneven(tables: list[PartTable | None], rows: int) -> bool:
+    """Whether some table should have all `rows`, as outputs that share an array differ in time."""
+    for table in tables:
+        if table is not None and rows * len(table.copies) <= DENSE:
+            inside = table.latency_ps - table.floor_latency_ps > UNEVEN * table.latency_ps
+            if len(table.outputs) < rows and inside.any():
+                return True
+    return False
 
 
 def _grid(pricer: Pricer, product: Any, kinds: list[PartKind], total: int, short: int) -> Ints:

@@ -31,7 +31,7 @@ class NoiseModel(BaseModel):
     """How a tier errs. A model derives from this class and says what its fields mean by overriding the methods below.
 
     The order is: weights as they are stored at an age (`technology`, `levels`), noise of single products
-    (`product_noise`) and sums (`detector_noise`), noise in front of output converters (`output_noise`) and of their own.
+    (`product_noise`) and sums (`detector_noise`), noise in front of output converters (`output_noise`), their own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -103,5 +103,7 @@ def noise_class(name: str) -> type[NoiseModel]:
         raise InputError(f"expected one of the noise models known ({', '.join(noise_names())}), got {name!r}")
     model = point.load()
     if not (isinstance(model, type) and issubclass(model, NoiseModel)):
-        raise InputError(f"entry point {name!r} of {GROUP}: expected a class derived from NoiseModel, got {point.value}")
+        raise InputError(
+            f"entry point {name!r} of {GROUP}: expected a class derived from NoiseModel, got {point.value}"
+        )
     return model
