@@ -33,6 +33,20 @@ def read_inputs(specs: Sequence[str]) -> dict[str, Array]:
     return found
 
 
+def read_labels(spec: str) -> Array:
+    """Labels from `x.npz:KEY`, or from `x.npz` if it holds one array."""
+    path = Path(spec)
+    if not path.is_file():
+        file, _, key = spec.rpartition(":")
+        if not file or not key:
+            raise InputError(f"--labels {spec}: expected X.npz:KEY, or X.npz with one array")
+        return _arrays(Path(file), key)[key]
+    arrays = _arrays(path)
+    if len(arrays) != 1:
+        raise InputError(f"--labels {spec}: expected X.npz:KEY, KEY being one of {', '.join(arrays) or 'none'}")
+    return next(iter(arrays.values()))
+
+
 def _arrays(path: Path, key: str | None = None) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:

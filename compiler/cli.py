@@ -14,7 +14,9 @@ from .front import (
     check_outputs,
     guarded,
     name_and_number,
+    number_up_to,
     positive_seconds,
+    quantity,
     spinner,
     whole_number,
 )
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from .plan_files import Dumps
 
 DESCRIPTION = "Compile an ONNX model for a chip that mixes kinds of processing-in-memory, and simulate the plan."
+NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+PJ = {"pJ": 1.0, "nJ": 1e3, "uJ": 1e6, "mJ": 1e9, "J": 1e12}
+SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
 STRATEGIES = ("exact", "homogeneous:TIER", "equal", "random:SEED", "greedy", "nsga2", "row-remap", "h3pimap")
 
 
@@ -45,6 +50,14 @@ def parser() -> Arguments:
         help="bind a symbolic dimension of the model (repeat for several)",
     )
     _add_placement(p)
+    _add_limits(p)
+    p.add_argument(
+        "--pareto",
+        metavar="N",
+        type=whole_number(2, 1000),
+        help="the front of latency and energy in at most N plans: PLAN.0.mlir, the fastest, to the most frugal, and "
+        "their figures in PLAN.csv",
+    )
     p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the figures go, as JSON")
     p.add_argument("--dump-ir", metavar="DIR", type=Path, help="write the IR after each pass to numbered files")
     p.add_argument(
@@ -61,9 +74,10 @@ def _add_placement(p: Arguments) -> None:
     """What decides where operators go."""
     p.add_argument(
         "--objective",
-        choices=("latency", "energy", "edp"),
+        choices=("latency", "energy", "edp", "throughput"),
         default="latency",
-        help="what the plan makes least: latency, energy or their product (default: %(default)s)",
+        help="what the plan makes least: latency, energy, their product, or the period of a stream of executions "
+        "(default: %(default)s)",
     )
     p.add_argument(
         "--strategy",
@@ -99,6 +113,31 @@ def _add_placement(p: Arguments) -> None:
     )
 
 
+def _add_limits(p: Arguments) -> None:
+    """What a plan has to keep to."""
+    times, energies = quantity(NS, "2ms"), quantity(PJ, "3mJ")
+    p.add_argument("--max-latency", metavar="TIME", type=times, help="no slower plan, e.g. 2ms (predicted)")
+    p.add_argument("--max-energy", metavar="ENERGY", type=energies, help="no plan of more energy, e.g. 3mJ (predicted)")
+    p.add_argument(
+        "--max-area-share",
+        metavar="SHARE",
+        type=number_up_to(1.0),
+        help="use at most this share of the arrays of each tier, e.g. 0.5",
+    )
+    p.add_argument(
+        "--lifetime",
+        metavar="TIME",
+        type=quantity(SECONDS, "5y"),
+        help="memory cells have to last so long, e.g. 5y; with --inferences-per-day",
+    )
+    p.add_argument(
+        "--inferences-per-day",
+        metavar="N",
+        type=number_up_to(float("inf")),
+        help="executions of the plan a day, over its --lifetime",
+    )
+
+
 def strategy(text: str) -> dict[str, Any]:
     """A strategy, with its tier or seed after a colon, as the options of place-parts."""
     name, colon, rest = text.partition(":")
@@ -125,6 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(show(args.show_target))
         elif args.model is None:
             raise UsageError("expected a model, an .onnx file (see h3c --help)")
+        elif args.pareto is not None:
+            from .pareto import compile_front
+
+            compile_front(args, pass_options(args))
         else:
             compile_model(args)
 
@@ -192,6 +235,26 @@ def compile_model(args: argparse.Namespace) -> None:
         print("\n".join(lines), file=sys.stderr if args.output == "-" else sys.stdout)
 
 
+def pass_options(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The command line's wishes as options of passes."""
+    if (args.lifetime is None) != (args.inferences_per_day is None):
+        raise UsageError("--lifetime and --inferences-per-day: expected both or none")
+    placing = {
+        **args.strategy,
+        "objective": args.objective,
+        "time_limit": args.time_limit,
+        "min_bits": args.min_bits,
+        "sensitivities": args.sensitivities,
+        "explain": args.explain,
+        "max_latency_ns": args.max_latency,
+        "max_energy_pj": args.max_energy,
+        "max_area_share": args.max_area_share,
+        "lifetime_s": args.lifetime,
+        "executions_per_day": args.inferences_per_day,
+    }
+    return {"attach-chip": {"target": args.target}, "place-parts": placing}
+
+
 def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "ModuleOp":
     """The model, through the pipeline."""
     from xdsl.passes import ModulePass
@@ -201,17 +264,7 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
     from .pipeline import build, run
     from .plan_files import new_context
 
-    options: dict[str, dict[str, Any]] = {
-        "attach-chip": {"target": args.target},
-        "place-parts": {
-            **args.strategy,
-            "objective": args.objective,
-            "time_limit": args.time_limit,
-            "min_bits": args.min_bits,
-            "sensitivities": args.sensitivities,
-            "explain": args.explain,
-        },
-    }
+    options = pass_options(args)
     STORE.driver = "h3c"
     passes = build(options)
     clock.lap("start")
@@ -244,7 +297,7 @@ def _write(args: argparse.Namespace, module: "ModuleOp", summary: dict[str, Any]
             sys.stdout.write(text_with_stores(module, Path(), store))
         elif args.output is not None:
             plan = Path(args.output)
-            store = add_store(files, module, plan)
+            store = add_store(files, [module], plan)
             files.add(plan, text_with_stores(module, plan.parent, store))
         clock.lap("write")
         if args.summary is not None:

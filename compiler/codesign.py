@@ -1,14 +1,101 @@
-"""h3c-codesign: price lists of chips by the models that they run."""
+"""h3c-codesign: search for one chip that serves several models; price lists of chips."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .front import Arguments, UsageError, check_outputs, guarded, name_and_number, spinner
+from .front import Arguments, UsageError, check_outputs, guarded, name_and_number, spinner, whole_number
 
-DESCRIPTION = "Chips for a set of models."
-SPACES = ("imc-rram", "imc-sram")
+DESCRIPTION = "Search a space of chips for the one that serves a set of models best."
+PRICED = ("imc-rram", "imc-sram")
+SEARCHES = ("exhaustive", "evolutionary", "nsga2", "random")
+OBJECTIVES = ("energy", "latency", "area", "cost", "edp", "edap", "edp-cost", "edap-cost")
+OVER = ("max", "mean", "product", "weighted")
+
+
+def parser() -> Arguments:
+    """The command line of the search."""
+    p = Arguments(
+        prog="h3c-codesign",
+        description=DESCRIPTION,
+        epilog="h3c-codesign price prices a list of chips: see h3c-codesign price --help",
+    )
+    p.add_argument(
+        "models", nargs="*", metavar="MODEL.onnx|NAME=FILE.onnx", type=model_file, help="the models that it shall run"
+    )
+    p.add_argument("--space", metavar="NAME|FILE.yaml", help="the chips to choose from")
+    p.add_argument("--list-spaces", action="store_true", help="list the spaces that ship with h3c")
+    p.add_argument("--objective", choices=OBJECTIVES, default="edap", help="what is made least (default: %(default)s)")
+    p.add_argument(
+        "--over",
+        choices=OVER,
+        default="max",
+        help="how energies and latencies of several models are joined, each on its own (default: %(default)s)",
+    )
+    p.add_argument(
+        "--weights",
+        metavar="NAME=WEIGHT",
+        type=name_and_weight,
+        action="append",
+        default=[],
+        help="the weight of a model, with --over weighted (one for each)",
+    )
+    p.add_argument(
+        "--constraint",
+        metavar="NAME=on|off",
+        type=name_and_switch,
+        action="append",
+        default=[],
+        help="switch a constraint of the space on or off (repeat for several)",
+    )
+    _add_search(p)
+    _add_dims(p)
+    p.add_argument("-o", metavar="BEST.yaml", dest="output", type=Path, help="where the best chip goes")
+    p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the result goes, as JSON")
+    p.add_argument(
+        "--front",
+        metavar="FRONT.csv|FRONT.json",
+        type=Path,
+        help="where the chips go that no other one beats in energy, latency and area (exhaustive: the exact front)",
+    )
+    p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    return p
+
+
+def _add_search(p: Arguments) -> None:
+    """What decides how the space is searched."""
+    p.add_argument(
+        "--search",
+        choices=SEARCHES,
+        default="exhaustive",
+        help="exhaustive decides every chip, so that its answer is proven (default: %(default)s)",
+    )
+    p.add_argument(
+        "--budget",
+        metavar="CHIPS",
+        type=whole_number(1, 10**9),
+        help="how many different chips the other searches may visit (default: 3300)",
+    )
+    p.add_argument("--seed", metavar="SEED", type=whole_number(0, 2**31), help="of the other searches (default: 1)")
+    p.add_argument(
+        "--baseline",
+        metavar="BASELINE",
+        action="append",
+        default=[],
+        help="compare with largest-model, one-at-a-time[:alone] or sequential:mid|min|max[:late] (repeat for several)",
+    )
+
+
+def _add_dims(p: Arguments) -> None:
+    p.add_argument(
+        "--dim",
+        metavar="NAME=VALUE",
+        type=name_and_number,
+        action="append",
+        default=[],
+        help="bind a symbolic dimension of the models that have it (repeat for several)",
+    )
 
 
 def price_parser() -> Arguments:
@@ -21,7 +108,7 @@ def price_parser() -> Arguments:
     p.add_argument(
         "designs", metavar="DESIGNS.csv", type=Path, help="the chips; columns that it need not have are ignored"
     )
-    p.add_argument("--space", choices=SPACES, required=True, help="the template that the chips are of")
+    p.add_argument("--space", choices=PRICED, required=True, help="the template that the chips are of")
     p.add_argument(
         "--model",
         metavar="NAME=FILE.onnx",
@@ -30,14 +117,7 @@ def price_parser() -> Arguments:
         required=True,
         help="the model that the column network calls NAME (repeat for several)",
     )
-    p.add_argument(
-        "--dim",
-        metavar="NAME=VALUE",
-        type=name_and_number,
-        action="append",
-        default=[],
-        help="bind a symbolic dimension of the models that have it (repeat for several)",
-    )
+    _add_dims(p)
     p.add_argument("-o", metavar="PRICES.csv", dest="output", required=True, help="where the prices go; - is stdout")
     p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return p
@@ -51,20 +131,109 @@ def name_and_file(text: str) -> tuple[str, Path]:
     return name, Path(file)
 
 
+def model_file(text: str) -> tuple[str, Path]:
+    """`NAME=FILE.onnx` or `FILE.onnx`, whose name is that of the file without its ending."""
+    name, equals, _ = text.partition("=")
+    return name_and_file(text) if equals and "/" not in name else (Path(text).stem, Path(text))
+
+
+def name_and_weight(text: str) -> tuple[str, float]:
+    """`NAME=WEIGHT` of `--weights`, the weight above 0."""
+    name, _, value = text.rpartition("=")
+    try:
+        weight = float(value)
+    except ValueError:
+        weight = 0.0
+    if not name or not 0 < weight < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected NAME=WEIGHT with a number above 0, got {text!r}")
+    return name, weight
+
+
+def name_and_switch(text: str) -> tuple[str, bool]:
+    """`NAME=on` or `NAME=off` of `--constraint`."""
+    name, _, value = text.rpartition("=")
+    if not name or value not in ("on", "off"):
+        raise argparse.ArgumentTypeError(f"expected NAME=on or NAME=off, got {text!r}")
+    return name, value == "on"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command h3c-codesign; returns its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    command = COMMANDS.get(given[0]) if given else None
+    return guarded("h3c-codesign", lambda: command(given[1:]) if command else search(given))
 
-    def body() -> None:
-        first = given[0] if given else ""
-        if first in COMMANDS:
-            COMMANDS[first](given[1:])
-        elif first in ("-h", "--help"):
-            print(f"usage: h3c-codesign COMMAND ...\n\n{DESCRIPTION}\n\ncommands: {', '.join(COMMANDS)}")
-        else:
-            raise UsageError(f"expected a command ({', '.join(COMMANDS)}), got {first!r} (see h3c-codesign --help)")
 
-    return guarded("h3c-codesign", body)
+def search(arguments: Sequence[str]) -> None:
+    """Read the models and the space, search, write: all or nothing."""
+    args = parser().parse_args(arguments)
+    if args.list_spaces:
+        list_spaces()
+        return
+    _check(args)
+    from ..runtime_sim.weights import STORE
+    from .codesigning.joint import Wanted
+    from .codesigning.joint import search as search_space
+    from .codesigning.networks import read_networks
+    from .codesigning.objectives import objective_of
+    from .codesigning.report import chip_file, for_people, front_file, summarise
+    from .codesigning.space_files import load_space
+    from .output import Outputs
+    from .summary import to_json
+
+    space = load_space(args.space).switched(dict(args.constraint))
+    names = tuple(name for name, _ in args.models)
+    objective = objective_of(args.objective, args.over, dict(args.weights), names)
+    STORE.driver = "h3c-codesign"
+    with spinner("reading the models"):
+        networks = read_networks(dict(args.models), dict(args.dim))
+    wanted = Wanted(args.search, args.budget, args.seed, tuple(dict.fromkeys(args.baseline)), args.front is not None)
+    answer = search_space(space, networks, objective, wanted)
+    summary = summarise(answer)
+    with Outputs() as files:
+        if args.front is not None:
+            files.add(args.front, front_file(answer, args.front.suffix == ".json"))
+        if args.output is not None:
+            files.add(args.output, chip_file(answer, names))
+        if args.summary is not None:
+            files.add(args.summary, to_json(summary))
+    if not args.quiet:
+        print(for_people(answer, summary))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What is wrong with the command line that its parts do not show."""
+    if not args.models:
+        raise UsageError("expected a model, an .onnx file (see h3c-codesign --help)")
+    if args.space is None:
+        raise UsageError("--space: expected the chips to choose from (see h3c-codesign --list-spaces)")
+    _once("model", [name for name, _ in args.models])
+    _once("--weights", [name for name, _ in args.weights])
+    _once("--constraint", [name for name, _ in args.constraint])
+    if args.front is not None and args.front.suffix not in (".csv", ".json"):
+        raise UsageError(f"--front: expected a file that ends in .csv or .json, got {args.front}")
+    if args.search == "exhaustive":
+        for name in ("budget", "seed"):
+            if getattr(args, name) is not None:
+                raise UsageError(f"--{name}: expected with --search evolutionary, nsga2 or random alone")
+    inputs = [path for _, path in args.models]
+    is_file = "/" in args.space or args.space.endswith((".yaml", ".yml"))
+    check_outputs([args.output, args.summary, args.front], [*inputs, *([Path(args.space)] if is_file else [])])
+
+
+def _once(what: str, names: Sequence[str]) -> None:
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{what}: expected each name once, got {twice[0]} {names.count(twice[0])} times")
+
+
+def list_spaces() -> None:
+    """One space a line, name first."""
+    from .codesigning.space_files import built_in_spaces, load_space
+
+    names = built_in_spaces()
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name:{width}}  {load_space(name).description}")
 
 
 def price(arguments: Sequence[str]) -> None:
@@ -72,9 +241,7 @@ def price(arguments: Sequence[str]) -> None:
     args = price_parser().parse_args(arguments)
     output = None if args.output == "-" else args.output
     check_outputs([output], [args.designs, *(path for _, path in args.model)])
-    names = [name for name, _ in args.model]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"--model: expected each name once, got {twice[0]} {names.count(twice[0])} times")
+    _once("--model", [name for name, _ in args.model])
     from ..runtime_sim.weights import STORE
     from .codesigning.networks import read_networks
     from .codesigning.prices import price_file
@@ -93,7 +260,7 @@ def price(arguments: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"price": price}
-"""What h3c-codesign can do, by the first word of its command line."""
+"""What h3c-codesign can do beside the search, by the first word of its command line."""
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -107,6 +107,37 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def quantity(units: Mapping[str, float], example: str) -> Callable[[str], float]:
+    """The type of an option that takes a number above 0 with one of `units`, e.g. 2ms: the number in units of 1."""
+
+    def parse(text: str) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]+)", text.strip(), re.ASCII)
+        value = float(found[1]) * units.get(found[2], 0.0) if found else 0.0
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(
+                f"expected a number above 0 and one of {', '.join(units)}, as in {example}, got {text!r}"
+            )
+        return value
+
+    return parse
+
+
+def number_up_to(most: float) -> Callable[[str], float]:
+    """The type of an option that takes a number above 0, at most `most`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value <= most or value == float("inf"):
+            limit = "" if most == float("inf") else f", at most {most:g}"
+            raise argparse.ArgumentTypeError(f"expected a number above 0{limit}, got {text!r}")
+        return value
+
+    return parse
+
+
 def spinner(text: str) -> AbstractContextManager[object]:
     """What runs now, shown on a terminal while it runs; nothing where stderr is not a terminal."""
     if not sys.stderr.isatty():
@@ -114,6 +145,21 @@ def spinner(text: str) -> AbstractContextManager[object]:
     from rich.console import Console
 
     return Console(stderr=True).status(text)
+
+
+@contextmanager
+def progress(text: str, total: int) -> Generator[Callable[[int], None]]:
+    """A bar on stderr where that is a terminal; yields what to call with the number of steps that are done."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:

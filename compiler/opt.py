@@ -81,7 +81,7 @@ class OptMain(xDSLOptMain):
         output = None if self.args.output_file is None else Path(self.args.output_file)
         stored: Path | None = self.args.weights
         if output is not None and stored is None:
-            written = add_store(self.files, prog, output)
+            written = add_store(self.files, [prog], output)
         else:
             written = write_named_store(prog, stored)
         folder = Path() if output is None else output.parent

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from xdsl.universe import Universe
 
 from ..dialects.h3 import WeightOp
 from ..runtime_sim.errors import InputError
+from ..runtime_sim.quality.trim import trim_digests
 from ..runtime_sim.weights import STORE, file_digest, register_stores, relative_stores, set_stores, stores_of
 from .output import Outputs
 from .universe import H3C_UNIVERSE
@@ -52,9 +54,9 @@ def text_of(module: ModuleOp) -> str:
 
 
 def made_by_passes(module: ModuleOp) -> list[str]:
-    """The digests of those weights of a module that no file of its stores holds."""
-    digests = (op.digest.data for op in module.walk() if isinstance(op, WeightOp) and op.digest is not None)
-    return STORE.made(digests, [path for path, _ in stores_of(module)])
+    """The digests of those weights, and trim inputs, of a module that no file of its stores holds."""
+    digests = [op.digest.data for op in module.walk() if isinstance(op, WeightOp) and op.digest is not None]
+    return STORE.made([*digests, *trim_digests(module)], [path for path, _ in stores_of(module)])
 
 
 def text_with_stores(module: ModuleOp, folder: Path, store: Path | None) -> str:
@@ -67,18 +69,21 @@ def text_with_stores(module: ModuleOp, folder: Path, store: Path | None) -> str:
     return text
 
 
-def add_store(files: Outputs, module: ModuleOp, plan: Path) -> Path | None:
+def add_store(files: Outputs, modules: Sequence[ModuleOp], plan: Path) -> Path | None:
     """The store of the values that passes made, beside the plan: `plan.<8 hex>.safetensors`; None if there are none.
 
-    Stores that earlier plans of this name left, and this one does not use, go away when `files` are in place.
+    Several modules share it. Stores that earlier plans of this name left, and these do not use, go away when `files`
+    are in place.
     """
     stem, folder = plan.name.removesuffix(".mlir"), plan.parent
     named = re.compile(re.escape(stem) + r"\.[0-9a-f]{8}\.safetensors")
     before = {path for path in folder.iterdir() if named.fullmatch(path.name)}
-    store = STORE.write_safetensors(folder, stem, made_by_passes(module))
+    made = dict.fromkeys(digest for module in modules for digest in made_by_passes(module))
+    store = STORE.write_safetensors(folder, stem, list(made))
     if store is not None and store not in before:
         files.created(store)
-    used = {Path(path).resolve() for path, _ in stores_of(module)} | {store and store.resolve()}
+    used = {Path(path).resolve() for module in modules for path, _ in stores_of(module)}
+    used |= set() if store is None else {store.resolve()}
     for path in sorted(before):
         if path.resolve() not in used:
             files.remove(path)

@@ -1,15 +1,25 @@
 """h3c-sim: run a plan: its time, its energy, and its outputs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .cli import Clock
-from .front import Arguments, UsageError, check_outputs, guarded, spinner
+from .front import Arguments, UsageError, check_outputs, guarded, progress, spinner, whole_number
 
-DESCRIPTION = "Simulate a plan that h3c made: latency and energy, and with --inputs the outputs it computes."
+if TYPE_CHECKING:
+    from ..runtime_sim.quality.measure import Quality
+
+DESCRIPTION = (
+    "Simulate a plan that h3c made: latency and energy, with --inputs the outputs it computes, with --age its quality "
+    "under the noise of its devices."
+)
+METRICS = ("top1", "auc", "cosine", "mse", "perplexity")
+COMPENSATIONS = ("none", "global", "offset")
+REPEATS = 25
 
 
 def parser() -> Arguments:
@@ -30,8 +40,45 @@ def parser() -> Arguments:
     )
     p.add_argument("--trace", metavar="T.json", type=Path, help="the timeline, for ui.perfetto.dev or chrome://tracing")
     p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the figures go, as JSON")
+    _add_quality(p)
     p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return p
+
+
+def _add_quality(p: Arguments) -> None:
+    group = p.add_argument_group("quality under noise")
+    group.add_argument("--age", metavar="1s,1d,1y", help="ages of the devices (s, min, h, d, y); asks for noise")
+    group.add_argument(
+        "--labels",
+        metavar="X.npz:KEY",
+        help="class indices, one-hot, or for perplexity the tokens that follow, one row a sample",
+    )
+    group.add_argument(
+        "--metric",
+        choices=METRICS,
+        help="default: top1 with --labels, else the cosine with the digital model's outputs",
+    )
+    group.add_argument(
+        "--output", metavar="NAME", dest="looked_at", help="the output that counts, where there are several"
+    )
+    group.add_argument(
+        "--repeats",
+        metavar="R",
+        type=whole_number(2, 100_000),
+        help=f"realisations of the devices (default: {REPEATS})",
+    )
+    group.add_argument(
+        "--compensation",
+        choices=COMPENSATIONS,
+        help="of drift: no, by gains, or by gains and trimmed offsets (default: the chip's)",
+    )
+    group.add_argument("--seed", metavar="N", type=whole_number(0, 2**63), help="of all random numbers (default: 0)")
+    group.add_argument(
+        "--exact-adc",
+        action="store_true",
+        help="bit-serial arrays convert bit by bit and slice by slice, instead of statistically: slower",
+    )
+    group.add_argument("--age-curve", metavar="FILE.svg", type=Path, help="the metric over the age, as a picture")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,9 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_plan_file(args: argparse.Namespace) -> None:
     """Read the plan, verify it, simulate its time, compute its outputs, write."""
-    check_outputs([args.output, args.trace, args.summary], [args.plan])
-    if (args.output is not None or args.ideal) and not args.inputs:
-        raise UsageError("-o and --ideal need --inputs to compute with")
+    _check(args)
     clock = Clock()
     from ..passes.verify_tile import VerifyTile
     from ..runtime_sim.chip_ir import chip_from_ir
@@ -56,19 +101,48 @@ def run_plan_file(args: argparse.Namespace) -> None:
     clock.lap("start")
     with spinner(f"reading {args.plan}"):
         module = read_module(args.plan)
-        check_outputs([args.output, args.trace, args.summary], [Path(path) for path, _ in stores_of(module)])
+        check_outputs(_written(args), [Path(path) for path, _ in stores_of(module)])
         verify(module, str(args.plan))
         VerifyTile().apply(new_context(), module)
     clock.lap("read")
     with spinner("simulating time"):
         timing = simulate(module, record=args.trace is not None)
     clock.lap("simulate")
-    outputs, notes = _numbers(args, module)
+    quality = _quality(args, module)
+    outputs, notes = _numbers(args, module) if quality is None else (dict(quality.outputs), list(quality.notes))
     clock.lap("numbers")
     summary = summarise(module, chip_from_ir(module), timing, clock.seconds)
+    if quality is not None:
+        summary["quality"] = quality.tree()
+        notes += _quality_notes(quality)
     _write(args, timing, outputs, summary)
     if not args.quiet:
         print("\n".join([for_people(summary), *notes]))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Say before the work begins what does not go together on the command line."""
+    check_outputs(_written(args), [args.plan])
+    if (args.output is not None or args.ideal) and not args.inputs:
+        raise UsageError("-o and --ideal need --inputs to compute with")
+    if args.age is None:
+        asked = ("labels", "metric", "looked_at", "repeats", "compensation", "seed", "exact_adc", "age_curve")
+        given = [name for name in asked if getattr(args, name) not in (None, False)]
+        if given:
+            option = "--output" if given[0] == "looked_at" else f"--{given[0].replace('_', '-')}"
+            raise UsageError(f"{option} is about quality under noise and needs --age")
+        return
+    if not args.inputs:
+        raise UsageError("--age needs --inputs to compute with")
+    if args.ideal:
+        raise UsageError("--age is about noise, which --ideal leaves out: expected one of them")
+    # Beside other processes the threads of OpenBLAS wait for each other more than they compute (measured: 100 times
+    # slower on two busy cores), and noise takes more time than products. Read when numpy is first imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _written(args: argparse.Namespace) -> list[Path | None]:
+    return [args.output, args.trace, args.summary, args.age_curve]
 
 
 def _numbers(args: argparse.Namespace, module: Any) -> tuple[dict[str, Any] | None, list[str]]:
@@ -83,6 +157,36 @@ def _numbers(args: argparse.Namespace, module: Any) -> tuple[dict[str, Any] | No
     return outputs, report.lines()
 
 
+def _quality(args: argparse.Namespace, module: Any) -> "Quality | None":
+    """The quality at each age, if ages were asked for."""
+    if args.age is None:
+        return None
+    from ..runtime_sim.quality.measure import Settings, measure
+    from .arrays import read_inputs, read_labels
+
+    settings = Settings(
+        ages=tuple(age.strip() for age in args.age.split(",")),
+        repeats=args.repeats or REPEATS,
+        metric=args.metric,
+        compensation=args.compensation,
+        seed=args.seed or 0,
+        output=args.looked_at,
+        exact_adc=args.exact_adc,
+    )
+    labels = None if args.labels is None else read_labels(args.labels)
+    with progress("realisations", settings.repeats) as show:
+        return measure(module, read_inputs(args.inputs), labels, settings, progress=show)
+
+
+def _quality_notes(quality: "Quality") -> list[str]:
+    from .quality_report import quality_lines
+
+    lines = quality_lines(quality.tree())
+    if not quality.noisy:
+        lines.append("note: nothing that this plan uses is noisy, so every realisation is the same")
+    return lines
+
+
 def _write(args: argparse.Namespace, timing: Any, outputs: dict[str, Any] | None, summary: dict[str, Any]) -> None:
     from .arrays import npz_bytes
     from .output import Outputs
@@ -95,6 +199,12 @@ def _write(args: argparse.Namespace, timing: Any, outputs: dict[str, Any] | None
             from ..runtime_sim.trace import trace_json
 
             files.add(args.trace, trace_json(timing))
+        if args.age_curve is not None:
+            from ..runtime_sim.noise.ages import parse_age
+            from .quality_report import age_curve_svg
+
+            seconds = {age: parse_age(age) for age in summary["quality"]["ages"]}
+            files.add(args.age_curve, age_curve_svg(summary["quality"], seconds))
         if args.summary is not None:
             files.add(args.summary, to_json(summary))
 

@@ -44,12 +44,14 @@ def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str
         "strategy": solution.get("strategy"),
         "objective": solution.get("objective"),
         "latency_ns": timing.latency_ns,
+        "period_ns": timing.period_ns,
         "energy_pj": timing.energy_pj,
         "components": dict(timing.components),
         "area_mm2": chip.area_mm2,
         "predicted": {
             "latency_ns": solution.get("predicted_latency_ns"),
             "energy_pj": solution.get("predicted_energy_pj"),
+            "period_ns": solution.get("predicted_period_ns"),
         },
         "bound": solution.get("bound"),
         "gap": solution.get("gap"),
@@ -105,6 +107,10 @@ def for_people(summary: Summary) -> str:
     ]
     if predicted["latency_ns"] is not None:
         bound = "" if summary["bound"] is None else f", proven within {summary['gap']:.2%} of the best plan"
+        period = predicted["period_ns"]
+        if summary["objective"] == "throughput" and period is not None:
+            simulated = time_text(summary["period_ns"])
+            lines.append(f"a stream takes {simulated} an execution (simulated; predicted {time_text(period)})")
         lines.append(
             f"predicted {time_text(predicted['latency_ns'])}, {energy_text(predicted['energy_pj'])} "
             f"by {summary['strategy']} for {summary['objective']}{bound}"

@@ -25,7 +25,9 @@ from .assign_arrays import AssignArrays
 from .explanation import EXPLAIN, explanation
 from .lower_to_tile import LowerToTile, digital_op
 from .placement.assemble import PlacedPart, build_problem, parts_of
+from .placement.constraints import Constraints, constrained
 from .placement.evolutionary import Evolution
+from .placement.front import FrontPoint, front
 from .placement.pricing import ChipPricer
 from .placement.problem import PlacementError, Plan, Problem
 from .placement.splits import PriceSource
@@ -67,9 +69,17 @@ class PlaceParts(ModulePass):
     """Of `random`; `nsga2` and `h3pimap` begin from it too, 0 if it is not given."""
     sensitivities: str | None = None
     """A file, see module `sensitivities`: for `row-remap` and `h3pimap`."""
-    objective: Literal["latency", "energy", "edp"] = "latency"
+    objective: Literal["latency", "energy", "edp", "throughput"] = "latency"
     time_limit: float = 60.0
     min_bits: int = 8
+    max_latency_ns: float | None = None
+    """No plan is slower than this (predicted), takes more energy than `max_energy_pj`, or more than `max_area_share` of
+    the arrays of any tier."""
+    max_energy_pj: float | None = None
+    max_area_share: float | None = None
+    lifetime_s: float | None = None
+    """For so long the cells have to last, at `executions_per_day`."""
+    executions_per_day: float | None = None
     explain: bool = False
     """Leave `h3.explain` on the module: why operators are where they are."""
 
@@ -77,18 +87,30 @@ class PlaceParts(ModulePass):
         chip = chip_from_ir(op)
         strategy = self._strategy(chip)
         try:
-            operators, products, problem = make_problem(op, chip, self.objective, self.min_bits, strategy)
+            operators, products, problem = self.problem(op, chip)
             outcome = run(problem, strategy, self.time_limit, self._extras(chip, operators, products))
         except PlacementError as error:
             raise InputError(str(error)) from None
         outcome = _least_simulated(op, operators, outcome, chip)
-        _apply(operators, outcome.problem, outcome.plan, chip)
-        op.attributes[SOLUTION] = _solution(outcome, strategy)
+        give_parts(operators, outcome.problem, outcome.plan, chip)
+        op.attributes[SOLUTION] = solution(outcome, strategy)
         if self.explain:
             menu = outcome.problem if strategy == "exact" else problem
             placed = outcome.problem, outcome.plan
             text = explanation(operators, products, chip, self.min_bits, placed, menu)
             op.attributes[EXPLAIN] = StringAttr(text)
+
+    def problem(self, module: ModuleOp, chip: Chip) -> tuple[MatrixOps, list[Product], Problem]:
+        """The matrix operators of a module, their products, and the problem of placing them within the limits."""
+        operators, products, problem = make_problem(module, chip, self.objective, self.min_bits, self.strategy)
+        limits = Constraints(
+            max_latency_ps=None if self.max_latency_ns is None else self.max_latency_ns * 1000,
+            max_energy_pj=self.max_energy_pj,
+            max_area_share=self.max_area_share,
+            lifetime_s=self.lifetime_s,
+            executions_per_day=self.executions_per_day,
+        )
+        return operators, products, constrained(problem, limits, [tier.endurance() for tier in chip.tiers.values()])
 
     def _strategy(self, chip: Chip) -> str:
         """The strategy with its tier or seed."""
@@ -122,6 +144,29 @@ class PlaceParts(ModulePass):
         )
 
 
+def placed_front(placing: PlaceParts, module: ModuleOp, most: int) -> list[tuple[ModuleOp, FrontPoint]]:
+    """The latency-energy front of a module in at most `most` plans: a placed copy for each, from the fastest on.
+
+    The solution that a copy carries is of least energy among the plans that are as fast.
+    """
+    chip = chip_from_ir(module)
+    try:
+        operators, _, problem = placing.problem(module, chip)
+        points = front(problem, most, placing.time_limit)
+    except PlacementError as error:
+        raise InputError(str(error)) from None
+    placed: list[tuple[ModuleOp, FrontPoint]] = []
+    for point in points:
+        give_parts(operators, point.problem, point.plan, chip)
+        status = "optimal" if point.proven else "feasible"
+        frugal = replace(point.problem, objective="energy")
+        outcome = Outcome(frugal, point.plan, point.energy_bound_pj, point.gap, status, 0.0, "exact")
+        copy = module.clone()
+        copy.attributes[SOLUTION] = solution(outcome, "exact")
+        placed.append((copy, point))
+    return placed
+
+
 def price_source(chip: Chip, products: Sequence[Product], min_bits: int, strategy: str) -> PriceSource:
     """Prices of any split of `products`, in the order of the problem's types. The digital unit is no tier to share."""
     pricer = ChipPricer(chip, min_bits, shunned=strategy.partition(":")[0] in SHUNNED_TOO)
@@ -146,7 +191,7 @@ def make_problem(
         min_bits=min_bits,
         fixed_latency_ps=latency_ps,
         fixed_energy_pj=energy_pj,
-        shunned=strategy.partition(":")[0] in SHUNNED_TOO,
+        shunned=strategy in SHUNNED_TOO,
     )
     return operators, products, problem
 
@@ -188,6 +233,8 @@ def _least_simulated(module: ModuleOp, operators: MatrixOps, outcome: Outcome, c
 
     def simulated(plan: Plan) -> float:
         timing = simulated_plan(module, operators, outcome.problem, plan, chip)
+        if outcome.problem.objective == "throughput":
+            return timing.period_ns
         return outcome.problem.value(timing.latency_ns * 1000, timing.energy_pj)
 
     kept, plan = min([(outcome.kept, outcome.plan), *outcome.near], key=lambda named: simulated(named[1]))
@@ -196,14 +243,15 @@ def _least_simulated(module: ModuleOp, operators: MatrixOps, outcome: Outcome, c
 
 def simulated_plan(module: ModuleOp, operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> Timing:
     """What `plan` takes when it is lowered and run; leaves the plan's parts on `operators`, those of `module`."""
-    _apply(operators, problem, plan, chip)
+    give_parts(operators, problem, plan, chip)
     copy = module.clone()
     for lower in (LowerToTile(), AssignArrays()):
         lower.apply(Context(), copy)
     return simulate(copy)
 
 
-def _apply(operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> None:
+def give_parts(operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> None:
+    """Write the parts that a plan gives each operator."""
     for op, parts in zip(operators, parts_of(problem, plan), strict=True):
         op.parts = ArrayAttr([_part(part, chip) for part in parts])
 
@@ -222,7 +270,7 @@ def _part(part: PlacedPart, chip: Chip) -> PartAttr:
     )
 
 
-def _solution(outcome: Outcome, strategy: str) -> DictionaryAttr:
+def solution(outcome: Outcome, strategy: str) -> DictionaryAttr:
     """`h3.solution`: figures rounded to what a reader can use; no seconds, as they differ each time."""
 
     def number(value: float | None) -> Attribute:
@@ -236,6 +284,7 @@ def _solution(outcome: Outcome, strategy: str) -> DictionaryAttr:
             "objective": StringAttr(outcome.problem.objective),
             "predicted_energy_pj": number(outcome.plan.energy_pj),
             "predicted_latency_ns": number(outcome.plan.latency_ps / 1000),
+            "predicted_period_ns": number(outcome.plan.period_ps / 1000),
             "status": StringAttr(outcome.status),
             "strategy": StringAttr(strategy),
         }

@@ -26,6 +26,7 @@ SOLUTION_KEYS = (
     "objective",
     "predicted_energy_pj",
     "predicted_latency_ns",
+    "predicted_period_ns",
     "status",
     "strategy",
 )
@@ -98,7 +99,7 @@ def check_solution(module: ModuleOp) -> None:
     solution = module.attributes.get(SOLUTION)
     if not isinstance(solution, DictionaryAttr) or set(solution.data) != set(SOLUTION_KEYS):
         raise InputError(f"{SOLUTION}: expected a dictionary of {', '.join(SOLUTION_KEYS)}, got {solution}")
-    for key in ("predicted_energy_pj", "predicted_latency_ns"):
+    for key in ("predicted_energy_pj", "predicted_latency_ns", "predicted_period_ns"):
         _check_number(key, solution.data[key])
     bound, gap = solution.data["bound"], solution.data["gap"]
     if isinstance(bound, UnitAttr) != isinstance(gap, UnitAttr):

@@ -23,8 +23,8 @@ class Inputs:
     """Inputs as a tier receives them: x = (values - zero) * scale.
 
     `values`: executions first; `scale`: one an execution, of shape (executions, 1, ..); `zero`: the code of zero, which
-    a convolution pads with; `peak`: the largest magnitude among `values`; `top`: the code of the converter's full scale,
-    of the shape of `scale`, where that matters; `raw`: values are still to be converted, vector by vector.
+    a convolution pads with; `peak`: the largest magnitude among `values`; `top`: the code of the converter's full
+    scale, of the shape of `scale`, where that matters; `raw`: values are still to be converted, vector by vector.
     """
 
     values: Array

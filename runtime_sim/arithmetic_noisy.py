@@ -91,7 +91,11 @@ class NoisyDot(AnalogDot):
             found = relative if found is None else np.add(found, relative, out=found)
         flat = self._flat(drive)
         if found is None or flat is None:
-            return flat.reshape([1] * (y.ndim - flat.ndim) + list(flat.shape)) if found is None and flat is not None else found
+            return (
+                flat.reshape([1] * (y.ndim - flat.ndim) + list(flat.shape))
+                if found is None and flat is not None
+                else found
+            )
         found += flat
         return found
 
@@ -174,7 +178,7 @@ class ConvertedBits(BitSerial):
     gain: float = 1.0
 
     def multiply(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> tuple[Array, int]:
-        y: Array = np.zeros(np.broadcast_shapes(x.shape[:-2], w.values.shape[:-2]) + (x.shape[-2], w.values.shape[-1]))
+        y: Array = np.zeros((*np.broadcast_shapes(x.shape[:-2], w.values.shape[:-2]), x.shape[-2], w.values.shape[-1]))
         limit, clipped = 2**self.adc_bits - 1, 0
         for index, start in enumerate(range(0, x.shape[-1], self.array_rows)):
             rows = slice(start, start + self.array_rows)

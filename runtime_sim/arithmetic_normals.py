@@ -1,8 +1,8 @@
 """Normals for noise of reads, which is drawn for every sum of every vector: four times as fast as numpy's own.
 
-16 random bits choose one of 65,536 equally likely values, the means of the normal distribution's 65,536-tiles, scaled to
-unit variance. Moments are right to three digits (kurtosis 2.999); nothing is beyond 4.4 standard deviations, of which one
-draw in 80,000 would be. Cells, which are drawn once, keep exact normals.
+16 random bits choose one of 65,536 equally likely values, the medians of as many slices of the normal distribution,
+scaled to unit variance. Moments are right to three digits (kurtosis 2.999); nothing is beyond 4.4 standard deviations,
+where one draw in 90,000 would be. Cells, which are drawn once, keep exact normals.
 """
 
 from functools import cache

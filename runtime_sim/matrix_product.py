@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..dialects.h3_attributes import Activation
 from .activations import activate
-from .arithmetic import Arithmetic, Inputs, Weights
-from .quantise import convert_outputs, full_scale, plain
+from .arithmetic import Arithmetic, Drive, Inputs, Weights
+from .quantise import full_scale, plain
 from .windows import Window, columns
 
 Array = NDArray[Any]
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 CALIBRATION_EXECUTIONS = 32
 """How many executions at most the range of an output converter is set from."""
 
-PIECE_BYTES = 32 << 20
+PIECE_BYTES = 12 << 20
 """Work is cut so that the inputs of one piece, as columns, take about this much memory."""
 
 
@@ -47,10 +47,11 @@ class MatrixPart:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Inputs (.., M, K) in codes, their scale as it broadcasts against products, and where the results go."""
+    """Inputs (.., M, K) in codes; their scale and full code as they broadcast against products; where results go."""
 
     codes: Array
     scale: Array
+    top: Array | None
     target: Array
 
 
@@ -58,8 +59,8 @@ class _Piece:
 class MatrixProduct:
     """One part on its tier; static weights are held, others come with each run.
 
-    `full`: the range of its output converter once set, from `calibrated_on` executions; `clipped`: conversions at a
-    converter's limit, in all runs.
+    `full`: the range of its output converters once set, from `calibrated_on` executions; `offset`: what is added to
+    each output beside the bias (a trim); `clipped`: conversions at a converter's limit, in all runs.
     """
 
     part: MatrixPart
@@ -67,6 +68,7 @@ class MatrixProduct:
     static: Weights | None = None
     full: float | None = None
     calibrated_on: int = 0
+    offset: Array | None = None
     clipped: int = 0
 
     def hold(self, w: Array) -> None:
@@ -79,48 +81,82 @@ class MatrixProduct:
         `w`: weights made at run time, executions first, else as in `hold`.
         """
         y = np.empty((len(x), *self.part.result_shape), self.part.result_dtype)
-        converts, bits = self.full is None, self.arithmetic.output_bits
-        last_seen = min(len(x), CALIBRATION_EXECUTIONS) if bits is not None and converts else 0
-        waiting: list[tuple[Array, Array | None, Array | None, Array]] = []
-        for at in self._chunks(x, y, last_seen, w is not None):
+        if self.full is None and self.arithmetic.output_bits is not None:
+            self._calibrate(x, w, y)
+        for piece, inputs, weights in self._work(x, w, y):
+            self._finish(self._linear(piece, inputs, weights), piece.target)
+        return y
+
+    def outputs_mean(self, x: Array) -> Array:
+        """The mean of each output over executions, samples and positions, before the activation."""
+        y = np.empty((len(x), *self.part.result_shape), self.part.result_dtype)
+        return self._mean([self._linear(*work) for work in self._work(x, None, y)])
+
+    def trim(self, x: Array, clean: Array) -> Array:
+        """As `run`, with the offsets set such that the mean of each output is `clean` (as of `outputs_mean`)."""
+        y = np.empty((len(x), *self.part.result_shape), self.part.result_dtype)
+        self.offset = None
+        work = [(self._linear(*each), each[0].target) for each in self._work(x, None, y)]
+        self.offset = clean - self._mean([values for values, _ in work])
+        for values, target in work:
+            values += self.offset.astype(values.dtype)
+            self._finish(values, target)
+        return y
+
+    def _mean(self, values: list[Array]) -> Array:
+        """The mean of each output over pieces (.., M, N): (N,), of convolutions (groups, 1, N); float64."""
+        axes = tuple(range(values[0].ndim - 1)) if self.part.window is None else (0, 2)
+        sums = [each.sum(axis=axes, dtype=np.float64) for each in values]
+        count = sum(each.size // max(total.size, 1) for each, total in zip(values, sums, strict=True))
+        mean = np.sum(sums, axis=0) / max(count, 1)
+        return mean if self.part.window is None else mean[:, None]
+
+    def _work(self, x: Array, w: Array | None, y: Array) -> Iterator[tuple[_Piece, Inputs, Weights]]:
+        """The product cut into pieces of a bounded size, in the order of the executions."""
+        for at in self._chunks(x, y, w is not None):
             weights = self.static if w is None else self.arithmetic.weights(self._dynamic(plain(w[at]), x.ndim))
             if weights is None:
                 raise ValueError("no weights are held, and none are given")
             inputs = self.arithmetic.inputs(plain(self._channels(x[at])), self.part.zero_point)
             for piece in self._pieces(inputs, weights.values.ndim, w is not None, y[at]):
-                products, clipped = self.arithmetic.multiply(piece.codes, inputs.peak, weights)
-                self.clipped += clipped
-                if inputs.zero:
-                    products = products - inputs.zero * weights.sums
-                factor, shift = self._factor(piece.scale * weights.scale), self._shift()
-                waiting.append((products, factor, shift, piece.target))
-                if at.stop > last_seen:
-                    self._finish(waiting)
-            if at.stop == last_seen:
-                self.full = full_scale([products for products, *_ in waiting])
-                self.calibrated_on = last_seen
-                self._finish(waiting)
-        return y
+                yield piece, inputs, weights
 
-    def _finish(self, waiting: list[tuple[Array, Array | None, Array | None, Array]]) -> None:
-        """Convert, scale, add the bias, activate and cast what waits, and write it to its place."""
-        bits = self.arithmetic.output_bits
-        for values, factor, shift, target in waiting:
-            whole = target.dtype.kind in "iub"
-            if (factor is not None or shift is not None) and (whole or values.dtype.kind == "i"):
-                values = values.astype(np.float64)
-            if bits is not None:
-                self.clipped += convert_outputs(values, self.full or 0.0, bits)
-            with np.errstate(over="ignore", invalid="ignore"):
-                if factor is not None:
-                    values *= factor.astype(values.dtype)
-                if shift is not None:
-                    values += shift.astype(values.dtype)
-                values = activate(self.part.function, values)
-                if whole and values.dtype.kind == "f":
-                    values = np.rint(values)
-                target[...] = values.astype(target.dtype, copy=False)
-        waiting.clear()
+    def _calibrate(self, x: Array, w: Array | None, y: Array) -> None:
+        """Set the range of the output converters from the sums that they see in the first executions."""
+        seen = slice(0, CALIBRATION_EXECUTIONS)
+        first = (x[seen], None if w is None else w[seen], y[seen])
+        sums: list[Array] = []
+        for piece, inputs, weights in self._work(*first):
+            drive = Drive(top=piece.top, raw=inputs.raw)
+            sums += self.arithmetic.seen(piece.codes, inputs.peak, weights, drive)
+        self.full, self.calibrated_on = full_scale(sums), len(first[0])
+
+    def _linear(self, piece: _Piece, inputs: Inputs, weights: Weights) -> Array:
+        """Products, scaled and with bias and offset: all but the activation and the cast."""
+        drive = Drive(self.full, piece.top, inputs.raw)
+        values, clipped = self.arithmetic.multiply(piece.codes, inputs.peak, weights, drive)
+        self.clipped += clipped
+        if inputs.zero:
+            values = values - inputs.zero * weights.sums
+        factor, shift = self._factor(piece.scale * weights.scale), self._shift()
+        whole = piece.target.dtype.kind in "iub"
+        if (factor is not None or shift is not None) and (whole or values.dtype.kind == "i"):
+            values = values.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if factor is not None:
+                values *= factor.astype(values.dtype)
+            if shift is not None:
+                values += shift.astype(values.dtype)
+        return values
+
+    def _finish(self, values: Array, target: Array) -> None:
+        """Activate and cast, and write results to their place; `values` may be overwritten."""
+        whole = target.dtype.kind in "iub"
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = activate(self.part.function, values)
+            if whole and values.dtype.kind == "f":
+                values = np.rint(values)
+            target[...] = values.astype(target.dtype, copy=False)
 
     def _factor(self, scale: Array) -> Array | None:
         """What products are multiplied by: the scales of inputs and weights, and the model's; None for one."""
@@ -128,8 +164,11 @@ class MatrixProduct:
         return None if np.all(factor == 1) else factor
 
     def _shift(self) -> Array | None:
-        """The bias as it is added to products."""
-        return None if self.part.bias is None else self._along_outputs(self.part.bias)
+        """The bias as it is added to products, and the offset."""
+        bias = None if self.part.bias is None else self._along_outputs(self.part.bias)
+        if self.offset is None or bias is None:
+            return bias if self.offset is None else self.offset
+        return bias + self.offset
 
     def _along_outputs(self, constant: Array) -> Array:
         values = constant.astype(np.float64)
@@ -155,17 +194,14 @@ class MatrixProduct:
             return w
         return w.reshape(len(w), *[1] * (x_rank - w.ndim), *w.shape[1:])
 
-    def _chunks(self, x: Array, y: Array, seam: int, dynamic: bool) -> Iterator[slice]:
-        """Runs of executions that are worked on at a time; none goes across `seam`."""
+    def _chunks(self, x: Array, y: Array, dynamic: bool) -> Iterator[slice]:
+        """Runs of executions that are worked on at a time."""
         largest = 8 * max(prod(x.shape[1:]), prod(y.shape[1:]), 1)
         count = max(1, PIECE_BYTES // largest)
         if dynamic and self.part.window is not None:
             count = 1  # each execution has a kernel of its own
-        start = 0
-        while start < len(x):
-            stop = min(start + count, seam if start < seam else len(x))
-            yield slice(start, stop)
-            start = stop
+        for start in range(0, len(x), count):
+            yield slice(start, min(start + count, len(x)))
 
     def _pieces(self, inputs: Inputs, w_rank: int, dynamic: bool, y: Array) -> Iterator[_Piece]:
         """The inputs of some executions and the places of their results, as products of matrices of a bounded size.
@@ -173,28 +209,36 @@ class MatrixProduct:
         `w_rank`: dimensions of the weights' codes, with the executions of dynamic ones.
         """
         values, scale = inputs.values, inputs.scale.reshape(-1, 1)
+        top = None if inputs.top is None else inputs.top.reshape(-1, 1)
         executions, depth, outputs = len(values), values.shape[-1], y.shape[-1]
         if self.part.window is not None:
             yield from self._window_pieces(inputs, y)
         elif w_rank == 2:
             rows = values.reshape(-1, depth)
-            yield _Piece(rows, np.repeat(scale, len(rows) // executions, axis=0), y.reshape(-1, outputs))
+            each = len(rows) // executions
+            scales, tops = np.repeat(scale, each, axis=0), None if top is None else np.repeat(top, each, axis=0)
+            yield _Piece(rows, scales, tops, y.reshape(-1, outputs))
         elif w_rank == 3 and dynamic:
             rows = values.reshape(executions, -1, depth)
-            yield _Piece(rows, scale[..., None], y.reshape(executions, -1, outputs))
+            tops = None if top is None else top[..., None]
+            yield _Piece(rows, scale[..., None], tops, y.reshape(executions, -1, outputs))
         else:
             vectors = values.shape[-2] if values.ndim > 2 else 1
             batch = self.part.result_shape[: -2 if values.ndim > 2 else -1]
             leading = values.shape[1:-2]
             codes = values.reshape(executions, *[1] * (len(batch) - len(leading)), *leading, vectors, depth)
             target = y.reshape(executions, *batch, vectors, outputs)
-            yield _Piece(codes, scale.reshape(-1, *[1] * (codes.ndim - 1)), target)
+            ones = [1] * (codes.ndim - 1)
+            tops = None if top is None else top.reshape(-1, *ones)
+            yield _Piece(codes, scale.reshape(-1, *ones), tops, target)
 
     def _window_pieces(self, inputs: Inputs, y: Array) -> Iterator[_Piece]:
         window = self.part.window
         assert window is not None
         samples = inputs.values.reshape(-1, *inputs.values.shape[2:])
-        each = np.repeat(inputs.scale.reshape(-1, 1, 1, 1), len(samples) // len(inputs.values), axis=0)
+        batch = len(samples) // len(inputs.values)
+        scales = np.repeat(inputs.scale.reshape(-1, 1, 1, 1), batch, axis=0)
+        tops = None if inputs.top is None else np.repeat(inputs.top.reshape(-1, 1, 1, 1), batch, axis=0)
         positions = prod(window.positions(samples.shape[2:]))
         targets = y.reshape(len(samples), window.groups, -1, positions).swapaxes(-1, -2)
         sample_bytes = samples.shape[1] * prod(window.kernel) * positions * samples.itemsize
@@ -202,4 +246,4 @@ class MatrixProduct:
         for start in range(0, len(samples), count):
             at = slice(start, start + count)
             seen = columns(samples[at], window, pad_value=inputs.zero)
-            yield _Piece(seen.swapaxes(-1, -2), each[at], targets[at])
+            yield _Piece(seen.swapaxes(-1, -2), scales[at], None if tops is None else tops[at], targets[at])

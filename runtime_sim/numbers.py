@@ -85,16 +85,9 @@ def run_plan(
     fit, weights without values and ops without a kernel.
     """
     arguments, executions = checked_inputs(main_function(module), inputs)
-    run = _Run(module, ideal, store, stack)
-    at_once = max(1, VALUE_BYTES // _largest_value(module))
-    pieces: list[list[Values]] = []
-    counts: list[int] = []
-    for start in range(0, executions, at_once):
-        count = min(at_once, executions - start)
-        run.last = start + count == executions
-        pieces.append(run.execute([array[start : start + count] for array in arguments], count))
-        counts.append(count)
-    return outputs_of(result_names(main_function(module)), pieces, counts), run.report(executions)
+    run = PlanRun(module, ideal, store, stack)
+    outputs = run.outputs(arguments, executions, once=True)
+    return outputs, run.report(executions)
 
 
 def _largest_value(module: ModuleOp) -> int:
@@ -107,14 +100,17 @@ def _largest_value(module: ModuleOp) -> int:
     return max(sizes)
 
 
-class _Run(Visitor):
-    """The plan's interpreter. Products, their ranges and sessions stay from one `execute` to the next."""
+class PlanRun(Visitor):
+    """The plan's interpreter. Products, their ranges and sessions stay from one `execute` to the next.
+
+    `products`: those that have been met, in the order of the plan.
+    """
 
     def __init__(self, module: ModuleOp, ideal: bool, store: WeightStore, stack: bool):
         self._module, self._ideal, self._store, self._stack = module, ideal, store, stack
-        self._chip: Chip = chip_from_ir(module)
+        self.chip: Chip = chip_from_ir(module)
         self._opsets = module_opset(module)
-        self._products: dict[MvmOp, MatrixProduct] = {}
+        self.products: dict[MvmOp, MatrixProduct] = {}
         self._regions: dict[DigitalOp, DigitalRegion] = {}
         self._values: dict[SSAValue, Values] = {}
         self._readers: dict[SSAValue, int] = {}
@@ -122,6 +118,21 @@ class _Run(Visitor):
         self.last = False
         """Whether no `execute` follows: weights then go once they have been used."""
         self._results: list[Values] = []
+
+    def outputs(self, arguments: Sequence[Array], executions: int, *, once: bool = False) -> dict[str, Array]:
+        """The model's outputs by name, all executions one after the other; arguments as `checked_inputs` gives them.
+
+        `once`: nothing will be executed after that, so that weights go once they have been used.
+        """
+        at_once = max(1, VALUE_BYTES // _largest_value(self._module))
+        pieces: list[list[Values]] = []
+        counts: list[int] = []
+        for start in range(0, executions, at_once):
+            count = min(at_once, executions - start)
+            self.last = once and start + count == executions
+            pieces.append(self.execute([array[start : start + count] for array in arguments], count))
+            counts.append(count)
+        return outputs_of(result_names(main_function(self._module)), pieces, counts)
 
     def execute(self, arguments: Sequence[Array], executions: int) -> list[Values]:
         """The results of so many executions; each argument has them as its leading axis."""
@@ -134,7 +145,7 @@ class _Run(Visitor):
 
     def report(self, executions: int) -> NumbersReport:
         """What there is to say after `executions` in all."""
-        products, regions = self._products.values(), self._regions.values()
+        products, regions = self.products.values(), self._regions.values()
         return NumbersReport(
             executions=executions,
             ideal=self._ideal,
@@ -212,7 +223,7 @@ class _Run(Visitor):
         if w is None or isinstance(w, Same):
             if w is not None:
                 product.hold(_streamed(op, _array(op, w), 0))
-            result = product.run(rows[None] if isinstance(x, Same) else rows)
+            result = self.multiply(op, product, rows[None] if isinstance(x, Same) else rows)
             if self.last:
                 product.static = None
             self._put(op.result, Same(result[0]) if isinstance(x, Same) else Each(result))
@@ -222,13 +233,17 @@ class _Run(Visitor):
             weights = _streamed(op, weights, 1)
         self._put(op.result, Each(product.run(_in_each(rows, x, self._executions), weights)))
 
+    def multiply(self, op: MvmOp, product: MatrixProduct, x: Array) -> Array:
+        """The results of a product whose weights are held."""
+        return product.run(x)
+
     def _product(self, op: MvmOp) -> MatrixProduct:
         """The product of an mvm, which holds its weights if they are constants."""
-        if op in self._products:
-            return self._products[op]
-        tier = self._chip.tier(op.tier_name)
+        if op in self.products:
+            return self.products[op]
+        tier = self.chip.tier(op.tier_name)
         arithmetic = Exact() if self._ideal else tier.arithmetic(op.precision.data if op.precision else None)
-        product = self._products[op] = MatrixProduct(self._part(op), arithmetic)
+        product = self.products[op] = MatrixProduct(self._part(op), arithmetic)
         source = definition(op.w)
         program = source.owner if isinstance(source.owner, ProgramOp) else None
         if static_weight(source) is not None:

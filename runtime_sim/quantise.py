@@ -76,6 +76,30 @@ def quantise_inputs(x: Array, bits: int) -> Codes:
     return Codes(values, scale)
 
 
+def full_codes(x: Array, bits: int) -> Array:
+    """The code of each execution's full scale, (executions, 1, ..): unsigned where no value is negative."""
+    low, _ = extremes(x, tuple(range(1, x.ndim)))
+    signed, unsigned = code_range(bits, signed=True)[1], code_range(bits, signed=False)[1]
+    return np.where(low < 0, signed, unsigned).reshape(-1, *[1] * (x.ndim - 1)).astype(np.float32)
+
+
+def convert_vectors(x: Array, top: Array, bits: int) -> tuple[Array, Array]:
+    """Codes (.., M, K) of float32 vectors, each with a range of its own, and the scales (.., M, 1): x = codes * scale.
+
+    `top`: the code of the full scale as `full_codes` gives it, broadcastable against the scales. A vector of nothing
+    has the scale 0, so that no noise of the arrays remains of it. Codes lie in memory as `x` does.
+    """
+    peak = x.max(axis=-1, keepdims=True, initial=0)
+    if np.any(top < code_range(bits, signed=False)[1]):
+        peak = np.maximum(peak, -x.min(axis=-1, keepdims=True, initial=0))
+    dead = peak < SMALLEST
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        factor = np.where(dead, np.float32(0), top / peak)
+        codes = np.multiply(x, factor)
+        np.rint(codes, out=codes)
+    return codes, np.where(dead, np.float32(0), peak / top)
+
+
 def extremes(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
     """(least, largest) value along `axes`; 0 and 0 where there are none."""
     if not x.size:
@@ -129,7 +153,9 @@ def convert_outputs(products: Array, full: float, bits: int) -> int:
     step = products.dtype.type(full / top)
     products /= step
     np.rint(products, out=products)
-    clipped = int(np.count_nonzero(np.abs(products) > top))
-    np.clip(products, -top, top, out=products)
+    clipped = 0
+    if products.size and not -top <= products.min() <= products.max() <= top:
+        clipped = int(np.count_nonzero(np.abs(products) > top))
+        np.clip(products, -top, top, out=products)
     products *= step
     return clipped

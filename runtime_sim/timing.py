@@ -25,7 +25,7 @@ from ..dialects.tile_movement import ArraysAttr, StepOp
 from ..dialects.values import place
 from .chip import Chip
 from .chip_ir import chip_from_ir
-from .cost import COMPONENTS
+from .cost import COMPONENTS, SHARED_PORTS
 from .errors import InputError
 from .events import After, Job, Run, alone
 from .events import simulate as simulate_jobs
@@ -92,6 +92,9 @@ class Timing:
     """What a plan takes. `energy_pj` is the sum of `components`, and of all ops' energy and the static energy."""
 
     latency_ns: float
+    period_ns: float
+    """The least time between the starts of two executions of a stream: the time for which the busiest resource is
+    taken in one. A tier works for one part at a time, off-chip memory for one read and one write."""
     energy_pj: float
     components: Mapping[str, float]
     tiers: Mapping[str, TierTiming]
@@ -192,6 +195,8 @@ class _Timeline:
         self.works: list[OpWork] = []
         self.busy_ps = dict.fromkeys(chip.tiers, 0)
         """Of the arrays of each tier, added up; of a tier without arrays, of its cores or lanes."""
+        self.taken_ps: dict[str, int] = {}
+        """By tier from the first to the last of each op, by port of off-chip memory while it moves data."""
         self.operations: list[OpTiming] = []
         self.intervals: list[Interval] = []
 
@@ -211,6 +216,8 @@ class _Timeline:
             work = members[run.job][1]
             if work.tier is not None and run.resource in (work.tier, f"{work.tier}.arrays"):
                 self.busy_ps[work.tier] += run.busy_ps * max(1, work.arrays)
+            if run.resource in SHARED_PORTS:
+                self._take(run.resource, run.busy_ps)
             if self.record:
                 span = (base + run.start_ps, base + run.end_ps)
                 self.intervals.append(Interval(run.resource, offset + run.job, *span, run.busy_ps, run.chunks))
@@ -219,7 +226,12 @@ class _Timeline:
             span = ((base + start) / 1000, (base + end) / 1000)
             self.operations.append(OpTiming(name_of(op), op.name, work.tier, index, step, *span, energy))
             self.works.append(work)
+            if work.tier is not None:
+                self._take(work.tier, end - start)
         self.now_ps += max(ends, default=0)
+
+    def _take(self, resource: str, ps: int) -> None:
+        self.taken_ps[resource] = self.taken_ps.get(resource, 0) + ps
 
     def components(self) -> dict[str, float]:
         """Energy by component, with static energy."""
@@ -315,6 +327,7 @@ def _timing(chip: Chip, plan: _Plan, once: _Timeline, each: _Timeline) -> Timing
     setup = Setup(once.now_ps / 1000, fsum(once.components().values()))
     return Timing(
         latency_ns=each.now_ps / 1000,
+        period_ns=max(each.taken_ps.values(), default=0) / 1000,
         energy_pj=fsum(components.values()),
         components=components,
         tiers=_tiers(chip, plan, each),

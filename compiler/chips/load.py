@@ -36,7 +36,7 @@ def built_in() -> dict[str, str]:
 def load_chip(target: str) -> Chip:
     """The chip `target`: the name of one that ships with h3c, or the path of a chip file (with a `/` or `.yaml`)."""
     path, is_path = _path(target)
-    return chip_from_tree(_read(path), str(path) if is_path else target)
+    return chip_from_tree(read_yaml(path, "a chip file"), str(path) if is_path else target)
 
 
 def chip_text(target: str) -> str:
@@ -54,13 +54,14 @@ def _path(target: str) -> tuple[Path, bool]:
     return path, is_path
 
 
-def _read(path: Path) -> object:
+def read_yaml(path: Path, what: str) -> object:
+    """The plain data in a YAML file that should be `what` ("a chip file")."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
-        raise InputError(f"{path}: expected a chip file, got: {error.strerror}") from None
+        raise InputError(f"{path}: expected {what}, got: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: expected a chip file, got a file that is not text") from None
+        raise InputError(f"{path}: expected {what}, got a file that is not text") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: expected YAML, got: {_one_line(error)}") from None
     except (ValueError, RecursionError) as error:  # numbers and brackets beyond what the reader takes

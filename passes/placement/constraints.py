@@ -70,7 +70,7 @@ def beyond(budget: Budget, least: float) -> str:
     """The line that says that no plan keeps to a budget, of which at least `least` is needed."""
     limit, reached = told(budget.limit + budget.fixed, budget.unit), told(least + budget.fixed, budget.unit)
     if budget.unit in ("ps", "pJ"):
-        return f"expected a plan with a {budget.name} of at most {limit}, the least reachable is {reached}"
+        return f"expected a plan whose {budget.name} is at most {limit}, the least reachable is {reached}"
     return f"expected a plan with {budget.name} of at most {limit} an execution, the least reachable is {reached}"
 
 

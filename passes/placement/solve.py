@@ -27,11 +27,11 @@ from .search import ENOUGH, FULL, PEEK, SAFE, WHOLE, Search
 
 LINES = 16
 """Most lines around the hull."""
-TURNS = 2
+TURNS = 1
 """How often options and plans are sought at the hull's best point."""
 LEAVES = 2
 """In so many boxes of scratch pools plans are sought."""
-HARD_LINES, SAME = 6, 0.05
+HARD_LINES, SAME = 4, 0.05
 """At most so many lines that hold for all plans; slopes that differ less are the same."""
 LOOSE = 3e-3
 """How far below that of the options the bound for EDP may stay."""

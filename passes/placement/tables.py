@@ -38,9 +38,10 @@ class PartPrices(NamedTuple):
 class Pricer(Protocol):
     """What placement asks about a product (any hashable object) and a chip.
 
-    What the bound rests on: time and arrays do not fall when outputs grow. Of parts that take arrays neither does energy,
-    and between numbers of outputs that fill arrays, energy and shared time are concave in outputs (say linear); what is
-    streamed may have any energy. Energy, arrays and shared time do not fall when copies grow; time depends on copies through ceil(vectors / copies) and through what does not fall when copies grow.
+    What the bound rests on: time and arrays do not fall when outputs grow. Of parts that take arrays neither does
+    energy, and between numbers of outputs that fill arrays, energy and shared time are concave in outputs (say linear);
+    what is streamed may have any energy. Energy, arrays and shared time do not fall when copies grow; time depends on
+    copies through ceil(vectors / copies) and through what does not fall when copies grow.
     """
 
     @property

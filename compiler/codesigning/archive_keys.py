@@ -1,0 +1,70 @@
+"""What tells prices apart in the archive: digests of spaces, of files, and of the code that prices."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ...runtime_sim.chip import Tree
+from .expressions import Expression
+from .space import Lookup, Space
+
+_ROOT = Path(__file__).parents[2]
+_PRICING = (
+    "dialects",
+    "runtime_sim",
+    "passes",
+    "compiler/onnx_reader",
+    "compiler/pipeline.py",
+    "compiler/codesigning/closed_form.py",
+    "compiler/codesigning/networks.py",
+    "compiler/codesigning/placed.py",
+    "compiler/codesigning/placed_chips.py",
+)
+"""Folders and files that decide what a price is."""
+_LIBRARIES = ("numpy", "onnx", "onnxruntime", "ortools", "xdsl")
+
+
+def space_digest(space: Space) -> str:
+    """What makes a chip of positions: the base chip, the variables with their values, the fields that follow.
+
+    Names, descriptions and constraints are left out, as no price depends on them.
+    """
+    base = {key: value for key, value in space.tree.items() if key not in ("name", "description")}
+    variables = [[variable.path, variable.values] for variable in space.variables]
+    follow = [[path, each.text] for path, each in space.follow.items()]
+    figures = [[name, _figure(figure)] for name, figure in space.figures.items()] if follow else []
+    return digest_of([base, variables, follow, figures])
+
+
+def digest_of(tree: Tree | Sequence[Any]) -> str:
+    """The digest of plain data."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def file_digest(path: Path) -> str:
+    """The digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+@cache
+def cost_version() -> str:
+    """The digest of all that prices follow from: h3c's own code and constants, and the libraries beneath."""
+    result = hashlib.sha256()
+    for name in _PRICING:
+        place = _ROOT / name
+        kinds = ("*.py", "*.yaml", "*.onnxtxt")
+        files = [place] if place.is_file() else [path for kind in kinds for path in place.rglob(kind)]
+        for path in sorted(files):
+            result.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    for name in _LIBRARIES:
+        result.update(f"{name} {version(name)}\n".encode())
+    return result.hexdigest()[:32]
+
+
+def _figure(figure: Expression | Lookup) -> Any:
+    return figure.text if isinstance(figure, Expression) else [figure.by, sorted(figure.table.items())]

@@ -1,0 +1,110 @@
+"""Quality for people: a line an age, a curve of characters, and the same curve as an SVG picture."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.sax.saxutils import escape
+
+from .front import table
+
+Tree = Mapping[str, Any]
+"""`quality` as in the summary."""
+
+SHARES = ("top1", "auc")
+CURVE = 40
+"""Characters between the least and the largest value."""
+
+
+def quality_lines(quality: Tree) -> list[str]:
+    """The reference, and for each age the mean with its 95 % confidence interval, drawn to scale."""
+    metric = quality["metric"]
+    lines = [
+        f"quality: {metric} of {quality['samples']} samples, {quality['repeats']} realisations, intervals of 95%",
+    ]
+    rows: list[Sequence[str]] = [("", metric, "", "", "std", "data")]
+    low, high = _range(quality)
+    for name in ("reference", "without_noise"):
+        value = quality[name]
+        label = "digital" if name == "reference" else "no noise"
+        rows.append((label, value_text(metric, value), "", _mark(value, 0.0, low, high), "", ""))
+    for age, at in quality["ages"].items():
+        spread = f"+-{value_text(metric, at['ci95'])}"
+        data = f"+-{value_text(metric, at['ci95_data'])}"
+        drawn = _mark(at["mean"], at["ci95"], low, high)
+        rows.append((age, value_text(metric, at["mean"]), spread, drawn, value_text(metric, at["std"]), data))
+    return [*lines, table(rows, (False, True, True, False, True, True))]
+
+
+def value_text(metric: str, value: float) -> str:
+    """A value of a metric: shares in per cent, others as numbers."""
+    return f"{value:.2%}" if metric in SHARES else f"{value:.4g}"
+
+
+def _range(quality: Tree) -> tuple[float, float]:
+    """What a curve has to hold."""
+    values = [quality["reference"], quality["without_noise"]]
+    for at in quality["ages"].values():
+        values += [at["mean"] - at["ci95"], at["mean"] + at["ci95"]]
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _mark(value: float, half: float, low: float, high: float) -> str:
+    """`--o--`: a value with its interval, at its place between `low` and `high`."""
+
+    def place(number: float) -> int:
+        return min(max(round((number - low) / (high - low) * (CURVE - 1)), 0), CURVE - 1)
+
+    cells = [" "] * CURVE
+    for at in range(place(value - half), place(value + half) + 1):
+        cells[at] = "-"
+    cells[place(value)] = "o"
+    return "".join(cells)
+
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 360, 70, 50, 40, 20
+"""Of the picture, in pixels."""
+
+
+def age_curve_svg(quality: Tree, seconds: Mapping[str, float]) -> str:
+    """The metric over the age, which is drawn to its logarithm: means with their intervals, the digital model dashed.
+
+    `seconds`: each age of `quality` in seconds.
+    """
+    low, high = _range(quality)
+    first, last = math.log10(min(seconds.values())), math.log10(max(seconds.values()))
+
+    def x(age: str) -> float:
+        share = (math.log10(seconds[age]) - first) / (last - first) if last > first else 0.5
+        return LEFT + 20 + share * (WIDTH - LEFT - RIGHT - 40)
+
+    def y(value: float) -> float:
+        return HEIGHT - BOTTOM - 10 - (value - low) / (high - low) * (HEIGHT - BOTTOM - TOP - 20)
+
+    metric, ages = quality["metric"], sorted(quality["ages"], key=lambda age: seconds[age])
+    points = " ".join(f"{x(age):.1f},{y(quality['ages'][age]['mean']):.1f}" for age in ages)
+    reference = y(quality["reference"])
+    shapes = [
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="black"/>',
+        f'<path d="M{LEFT} {reference:.1f}H{WIDTH - RIGHT}" stroke="gray" stroke-dasharray="6 4"/>',
+        f'<polyline points="{points}" fill="none" stroke="#1f6fb4" stroke-width="2"/>',
+        _text(LEFT, TOP - 18, f"{metric} by age, {quality['repeats']} realisations, 95 % intervals", "start"),
+        _text(WIDTH - RIGHT, reference - 6, "digital", "end"),
+        *(_text(LEFT - 6, y(value) + 4, value_text(metric, value), "end") for value in (low, high)),
+    ]
+    for age in ages:
+        at = quality["ages"][age]
+        top, bottom = y(at["mean"] + at["ci95"]), y(at["mean"] - at["ci95"])
+        shapes += [
+            f'<path d="M{x(age):.1f} {top:.1f}V{bottom:.1f}" stroke="#1f6fb4"/>',
+            f'<circle cx="{x(age):.1f}" cy="{y(at["mean"]):.1f}" r="4" fill="#1f6fb4"/>',
+            _text(x(age), HEIGHT - BOTTOM + 20, age, "middle"),
+        ]
+    body = "\n".join(shapes)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}">\n{body}\n</svg>\n'
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    font = 'font-family="sans-serif" font-size="13"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {font}>{escape(text)}</text>'
