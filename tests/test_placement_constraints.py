@@ -145,7 +145,7 @@ def test_infeasible_limits_are_told_with_what_can_be_reached() -> None:
         if least - 1 <= problem.fixed_latency_ps:
             continue
         with pytest.raises(
-            PlacementError, match=f"latency of at most {least - 1} ps, the least reachable is {least} ps"
+            PlacementError, match=f"latency is at most {least - 1} ps, the least reachable is {least} ps"
         ):
             solve(constrained(problem, Constraints(max_latency_ps=least - 1), UNLIMITED), None, 60)
         told += 1

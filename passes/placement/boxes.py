@@ -171,7 +171,7 @@ class BoxSearch:
         """[box]: the least reads of all parts that meet: of their least outputs, and of all that others can't do."""
         others = np.where(self.readers, 0, boxes.most).sum(axis=1)
         rates = [r.rate for r, meets in zip(self.reads, self.readers, strict=True) if meets]
-        shared = np.floor(min(rates, default=0.0) * np.maximum(self.total - others, 0)) - ROUNDING_PS
+        shared = np.floor(min(rates, default=0.0) * np.maximum(self.total - others, 0)) - ROUNDING_PS * len(rates)
         return np.maximum(np.where(self.readers, read, 0).sum(axis=1), shared.astype(np.int64))
 
     def _before(self, boxes: Boxes, read: Ints, everyone: Ints) -> Ints:
