@@ -11,7 +11,7 @@ For weights a, b >= 0 of latency and energy:
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,12 +34,23 @@ BRANCHES, SPREAD = 5, 2e-3
 """At most so many boxes are cut, where the mixing of scratch may matter by so much, relatively."""
 WIDE, EACH = 4000, 400
 """So many options of least reduced cost, of all and of each type, are looked at for the integer program."""
-COLUMNS, FEW = 400, 16
-"""So many of these, undominated, of all and of each type, are in it."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the integer program is given: so many options of least reduced cost, undominated, of all and of each type,
+    and nodes: a limit that is the same on every machine."""
+
+    columns: int
+    each: int
+    nodes: int
+
+
+QUICK, THOROUGH = Effort(120, 8, 60), Effort(400, 16, 400)
+GOOD = 8e-3
+"""Where the quick program's plan is within so much of the bound, no other is tried."""
 BLENDS = 24
 """So many options between those that the relaxation mixes are added for a type."""
-NODES = 400
-"""Of the integer program: a limit that is the same on every machine."""
 FULL = DEPTH
 """All levels of the bound."""
 PEEK = 2
@@ -213,7 +224,7 @@ class Search:
         self.set_types(types)
         return new
 
-    def plan(self, leaf: Relaxed, a: float, b: float) -> None:
+    def plan(self, leaf: Relaxed, a: float, b: float, effort: Effort = THOROUGH) -> None:
         """A plan with scratch pools in the box of `leaf`, from the options of least reduced cost, if one is found."""
         new = self.blend(leaf, a, b)
         pool, cost = self.pool, self.cost(a, b)
@@ -224,10 +235,14 @@ class Search:
         likely = np.concatenate([ranked[:WIDE], *(ranked[pool.kind[ranked] == k][:EACH] for k in kinds)])
         columns = undominated(pool, cost, np.unique(likely))
         columns = columns[np.argsort(leaf.reduced[columns], kind="stable")]
-        few = [columns[:COLUMNS], *(columns[pool.kind[columns] == k][:FEW] for k in kinds), leaf.columns]
+        few = [
+            columns[: effort.columns],
+            *(columns[pool.kind[columns] == k][: effort.each] for k in kinds),
+            leaf.columns,
+        ]
         blended = [np.arange(first, end) + pool.start[k] for k, (first, end) in enumerate(new)]
         columns = np.unique(np.concatenate([*few, *blended]))
-        limits = Limits(2 * ENOUGH, NODES, max(self.left(), 0.5))
+        limits = Limits(2 * ENOUGH, effort.nodes, max(self.left(), 0.5))
         self.offer(program(self.problem, pool, cost, columns, limits))
         self.left()
 

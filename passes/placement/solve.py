@@ -23,7 +23,7 @@ from .feasible import first_plan, program
 from .integer import Limits, choose, undominated
 from .problem import Ints, Plan, Problem, evaluate
 from .relaxation import relax
-from .search import ENOUGH, FULL, PEEK, SAFE, WHOLE, Search
+from .search import ENOUGH, FULL, GOOD, PEEK, QUICK, SAFE, THOROUGH, WHOLE, Search
 
 LINES = 16
 """Most lines around the hull."""
@@ -94,8 +94,11 @@ def _single(search: Search) -> float:
         least, bounds = search.hard(leaves, a, b, FULL)
         if search.refine(leaves[0], bounds, a, b):
             leaves = search.leaves(a, b)
-        for leaf in leaves[:LEAVES]:
-            search.plan(leaf, a, b)
+        bound = least / 1000 if a else least
+        for effort in (QUICK, THOROUGH):
+            for leaf in leaves[:LEAVES]:
+                if search.value(search.best) > bound * (1 + GOOD):
+                    search.plan(leaf, a, b, effort)
     return least / 1000 if a else least
 
 
