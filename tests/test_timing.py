@@ -161,15 +161,15 @@ def assert_nothing_busy_twice(timing: Timing):
 @st.composite
 def products(draw: st.DrawFn) -> Product:
     m, k, n = draw(st.integers(1, 200)), draw(st.integers(1, 700)), draw(st.integers(1, 700))
-    off = {"x_off_chip": draw(st.booleans()), "y_off_chip": draw(st.booleans())}
+    x_off, y_off = draw(st.booleans()), draw(st.booleans())
     groups = draw(st.sampled_from([1, 1, 1, 2, 5, 40]))
     if groups == 1:
-        return Product(m, k, n, 1, True, m * k, m * n, 8, 8, 8, **off)
+        return Product(m, k, n, 1, True, m * k, m * n, 8, 8, 8, x_off, y_off)
     if draw(st.booleans()):
         m, k, n = m % 50 + 1, k % 50 + 1, n % 50 + 1
-        return Product(m, k, n, groups, True, m * k * groups, m * n * groups, 8, 8, 8, batched=True, **off)
+        return Product(m, k, n, groups, True, m * k * groups, m * n * groups, 8, 8, 8, x_off, y_off, batched=True)
     k, n = k % 9 + 1, n % 40 + 1
-    return Product(m, k, n, groups, True, m * groups, m * n * groups, 8, 8, 8, **off)
+    return Product(m, k, n, groups, True, m * groups, m * n * groups, 8, 8, 8, x_off, y_off)
 
 
 @settings(max_examples=120, deadline=None)
