@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .errors import InputError
 from .product import Product
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ the whole); `static`: power x latency."""
 
 SHARED_PORTS = ("dram.read", "dram.write")
 """Resources of the chip as a whole: parts of one operator on different tiers meet there."""
+
+LONGEST_PS = 2.0**60
+"""Longer operations are a mistake in a chip file: sums of a plan's times have to fit 64 bits."""
 
 MAX_CHUNKS = 32
 """A part's work is cut into at most this many equal chunks, which follow each other through its stages."""
@@ -44,12 +48,26 @@ class Work:
 
 def ps_for(amount: ArrayLike, per_ns: ArrayLike) -> IntArray:
     """Picoseconds, rounded up, for `amount` things at `per_ns` things a nanosecond."""
-    return np.ceil(np.asarray(amount) * (1000.0 / np.asarray(per_ns))).astype(np.int64)
+    return _whole_ps(np.ceil(np.asarray(amount) * (1000.0 / np.asarray(per_ns))))
 
 
 def ps_of_ns(ns: ArrayLike) -> IntArray:
-    """A duration in whole picoseconds."""
-    return np.rint(np.asarray(ns) * 1000.0).astype(np.int64)
+    """A duration in whole picoseconds. One that is not nothing, but rounds to nothing, is an error."""
+    ns = np.asarray(ns, np.float64)
+    ps = _whole_ps(np.rint(ns * 1000.0))
+    if np.any((ps == 0) & (ns > 0)):
+        raise InputError(
+            f"expected durations of a picosecond or more, got {float(ns[(ps == 0) & (ns > 0)].min()):g} ns"
+        )
+    return ps
+
+
+def _whole_ps(ps: FloatArray) -> IntArray:
+    """As integers; more than these hold, or no number, is an error."""
+    if not np.all(ps < LONGEST_PS):
+        worst = float(np.max(ps))
+        raise InputError(f"expected durations below {LONGEST_PS / 1e12 / 86400:.0f} days, got {worst / 1000:g} ns")
+    return ps.astype(np.int64)
 
 
 def chunk_count(vectors: int) -> int:

@@ -31,10 +31,12 @@ class Holding:
     endurance_writes: float | None
 
 
-def peak(chip: Chip, name: str, precision: str | None = None) -> Peak:
-    """The peak of the tier `name`."""
+def peak(chip: Chip, name: str, precision: str | None = None) -> Peak | None:
+    """The peak of the tier `name`; None of a kind that has none."""
     tier = chip.tier(name)
     product = tier.full_load()
+    if product is None:
+        return None
     work = tier.mvm(name, chip, product, product.total_outputs, 1, precision)
     outside = {*SHARED_PORTS, f"{name}.in", f"{name}.out"}
     ps = max(int(ps) for resource, ps in work.stages if resource not in outside)
@@ -53,6 +55,8 @@ def holding(chip: Chip, name: str) -> Holding | None:
     if not tier.arrays:
         return None
     product = tier.full_load()
+    if product is None:
+        return None
     work = tier.program(name, chip, product, product.total_outputs, 1)
     energy_pj = sum(float(pj) for pj in work.energy_pj.values())
     return Holding(product.k * product.total_outputs, int(closed_form_ps(work)) / 1000, energy_pj, tier.endurance())

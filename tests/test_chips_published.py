@@ -98,6 +98,7 @@ def test_arrays_hold_the_published_number_of_weights(chip: str, arrays: int, wei
 @pytest.mark.parametrize("chip", sorted(ARRAYS))
 def test_a_chip_shows_its_peak(chip: str, capsys: pytest.CaptureFixture[str]):
     best = peak(load_chip(chip), ARRAYS[chip])
+    assert best is not None
     assert main(["--show-target", chip]) == 0
     assert f"{best.tops:.4g}" in capsys.readouterr().out
 

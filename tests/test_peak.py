@@ -42,6 +42,7 @@ def small_chip():
 def test_the_peak_of_a_crossbar_is_that_of_all_its_arrays():
     # 10 arrays x 100 rows x 40 weights in 50 ns are 800 MACs a ns: 1.6 TOPS, 400 mW and 100 mW that stand by.
     best = peak(small_chip(), "xbar")
+    assert best is not None
     assert best.tops == pytest.approx(1.6)
     assert best.pj_per_mac == pytest.approx(0.5)
     assert best.tops_per_w == pytest.approx(1.6 / 0.5)
@@ -59,12 +60,55 @@ def test_what_a_crossbar_holds_and_what_writing_it_takes():
 
 def test_the_peak_of_the_digital_unit_is_its_multipliers():
     chip = small_chip()
-    assert peak(chip, "digital").tops == pytest.approx(2 * chip.digital.macs_per_cycle * chip.digital.clock_ghz / 1000)
+    best = peak(chip, "digital")
+    assert best is not None
+    assert best.tops == pytest.approx(2 * chip.digital.macs_per_cycle * chip.digital.clock_ghz / 1000)
     assert holding(chip, "digital") is None
 
 
 def test_photonic_cores_at_their_peak_leave_no_node_idle():
-    assert peak(load_chip("h3pimap"), "photonic").tops == pytest.approx(2 * 2 * 2 * 14 * 14 * 3.0 / 1000, rel=1e-3)
+    best = peak(load_chip("h3pimap"), "photonic")
+    assert best is not None
+    assert best.tops == pytest.approx(2 * 2 * 2 * 14 * 14 * 3.0 / 1000, rel=1e-3)
+
+
+def test_weights_of_16_bits_take_twice_the_reads_of_8():
+    """isaac holds 33 M weights of 16 bits: 66 MB at its memory's rate, and no less."""
+    chip = load_chip("isaac")
+    (name,) = [name for name, tier in chip.tiers.items() if tier.arrays]
+    held = holding(chip, name)
+    assert held is not None
+    assert held.write_ns >= held.weights * 2 / chip.dram.read_bytes_per_ns
+
+
+def test_a_table_of_layers_has_no_peak(capsys: pytest.CaptureFixture[str]):
+    assert peak(load_chip("h3pimap-paper"), "photonic") is None
+    assert main(["--show-target", "h3pimap-paper"]) == 0
+    assert "tabulated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("chip", "old", "new", "told"),
+    [
+        ("h3pimap", "supply_v: 0.8 ", "supply_v: 0.2 ", "tiers.sram.supply_v: expected more than the threshold"),
+        ("h3pimap", "cell_bits: 1 ", "cell_bits: 2 ", "tiers.sram.cell_bits: expected 1"),
+        ("h3pimap", "columns_per_adc: 128    # paper", "columns_per_adc: 256", "tiers.reram.columns_per_adc: expected"),
+        ("h3pimap", "tiles: 100   ", "tiles: 7000  ", "tiers.reram.tiles: expected at most"),
+        ("imc-sram", "cycle_ns: 1.0", "cycle_ns: 1.0e-9", "a picosecond or more, got 1e-09 ns"),
+        ("digital", "clock_ghz: 1.0", "clock_ghz: 1.0e-30", "days"),
+    ],
+)
+def test_a_figure_out_of_this_world_is_one_line(
+    chip: str, old: str, new: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    text = chip_text(chip)
+    assert old in text
+    file = tmp_path / "mine.yaml"
+    file.write_text(text.replace(old, new, 1))
+    assert main(["--show-target", str(file)]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert told in err
 
 
 @pytest.mark.parametrize("name", sorted(built_in()))

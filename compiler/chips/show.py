@@ -30,7 +30,7 @@ def _rows(chip: Chip) -> list[tuple[str, ...]]:
     for name, tier in chip.tiers.items():
         for number, precision in enumerate(tier.precisions()):
             best = peak(chip, name, precision.name)
-            rates = (precision.name, f"{best.tops:.4g}", f"{best.tops_per_w:.4g}")
+            rates = (precision.name, *(("", "") if best is None else (f"{best.tops:.4g}", f"{best.tops_per_w:.4g}")))
             if number:
                 rows.append(("", "", *rates, *[""] * (len(HEAD) - 2 - len(rates))))
             else:
@@ -50,10 +50,10 @@ def _held(chip: Chip, name: str) -> tuple[str, str, str, str, str]:
 
 def _tops(chip: Chip) -> str:
     """The peak of all tiers together, each in its first mode."""
-    peaks: list[Peak] = [peak(chip, name) for name in chip.tiers]
+    peaks: list[Peak] = [each for name in chip.tiers if (each := peak(chip, name)) is not None]
     tops = sum(each.tops for each in peaks)
     watts = sum(each.tops / each.tops_per_w for each in peaks)
-    return f"{tops:.4g} TOPS, {tops / watts:.4g} TOPS/W"
+    return f"{tops:.4g} TOPS, {tops / watts if watts else float('inf'):.4g} TOPS/W"
 
 
 def _capacity(chip: Chip) -> str:

@@ -64,6 +64,10 @@ class AnalogSram(SramMacro):
                 "adc_model: expected 'measured' if and only if adc_energy_pj and adc_area_um2 are given, "
                 f"got {self.adc_model!r}"
             )
+        if self.columns_per_adc > self.array_cols:
+            raise ValueError(
+                f"columns_per_adc: expected at most {self.array_cols}, all of an array, got {self.columns_per_adc}"
+            )
         return self
 
     @property

@@ -98,7 +98,7 @@ class ArrayTier(TierKind):
 
     def full_load(self) -> Product:
         """One vector with weights that fill every array."""
-        return plain_product(1, self.array_rows, self.arrays * self.weight_cols)
+        return plain_product(1, self.array_rows, self.arrays * self.weight_cols, self.weight_bits)
 
     @property
     def rows_on(self) -> int:

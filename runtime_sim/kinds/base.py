@@ -113,8 +113,8 @@ class TierKind(Fields, ABC):
         """Outputs of one block of the tier: a part of a multiple of it wastes nothing."""
         return 1 if product.batched or product.groups == 1 else product.n
 
-    def full_load(self) -> Product:
-        """A product that keeps the whole tier busy: its rate and energy are the tier's peak.
+    def full_load(self) -> Product | None:
+        """A product that keeps the whole tier busy: its rate and energy are the tier's peak. None: it has no peak.
 
         By default one whose sides are multiples of most sizes of cores, so long that what is left over is nothing.
         """

@@ -1,6 +1,6 @@
 """ReRAM arrays read in voltage mode: a neuron at each column integrates and converts, without a separate ADC."""
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from ..arithmetic import AnalogDot, Arithmetic
 from ..components.cells import Cell, cell_area_um2, cell_fields
@@ -45,6 +45,12 @@ class VoltageReRam(ArrayTier):
             return cell_fields(given)
         except InputError as error:  # the reader of chip files knows only the errors of fields
             raise ValueError(str(error).removeprefix("cell: ")) from None
+
+    @model_validator(mode="after")
+    def _cells_are_read(self) -> "VoltageReRam":
+        if self.cell.read_pj is None and self.cell.read_ns is None:
+            raise ValueError("cell: expected read_pj or read_ns, got neither")
+        return self
 
     @property
     def figures(self) -> ArrayFigures:

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from ..components.logic import Gates, Part, gates
 from ..components.memories import Cell, sram_cell, sram_endurance_writes, sram_write_row_ns
+from ..components.technology import voltage_delay
 from ..cost import FloatArray, IntArray, ceil_div
 from .arrays import ArrayTier
 from .base import Count, NonNegative, Positive
@@ -38,6 +39,10 @@ class SramMacro(ArrayTier):
             raise ValueError(
                 f"rows_at_once: expected a divisor of array_rows {self.array_rows}, got {self.rows_at_once}"
             )
+        if not np.isfinite(voltage_delay(self.supply_v)):
+            raise ValueError(f"supply_v: expected more than the threshold of transistors, got {self.supply_v}")
+        if self.cell_bits != 1:
+            raise ValueError(f"cell_bits: expected 1 (a cell of SRAM holds a bit), got {self.cell_bits}")
         for name in ("input_toggle_rate", "weight_sparsity"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(self, name)}")

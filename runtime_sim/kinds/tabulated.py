@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ..arithmetic import AnalogDot, Arithmetic
 from ..cost import Work, chunk_count
 from ..errors import InputError
-from ..product import Product, plain_product
+from ..product import Product
 from .base import Bits, Count, Fields, NonNegative, Positive, Precision, TierKind
 
 if TYPE_CHECKING:
@@ -76,10 +76,8 @@ class Tabulated(TierKind):
             return "is not to take products of two values made at run time"
         return super().shuns(product)
 
-    def full_load(self) -> Product:
-        """The entry with the most weights; vectors as many as it has outputs."""
-        most = max(self.table, key=lambda entry: entry.k * entry.n)
-        return plain_product(most.n, most.k, most.n)
+    def full_load(self) -> None:
+        """A table of whole layers, for a number of vectors that is not told, has no peak."""
 
     def mvm(
         self,

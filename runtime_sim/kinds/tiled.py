@@ -76,6 +76,20 @@ class TiledArrays(ArrayTier):
     def _measured_is_given(self) -> "TiledArrays":
         if self.adc_model == "measured" and (self.adc_energy_pj is None or self.adc_area_um2 is None):
             raise ValueError("adc_model: expected adc_energy_pj and adc_area_um2 with 'measured', got none")
+        if self.adc_model != "measured" and (self.adc_energy_pj is not None or self.adc_area_um2 is not None):
+            raise ValueError(
+                f"adc_model: expected 'measured' with adc_energy_pj and adc_area_um2, got {self.adc_model!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _converters_have_columns(self) -> "TiledArrays":
+        if self.columns_per_adc > self.array_cols:
+            raise ValueError(
+                f"columns_per_adc: expected at most {self.array_cols}, all of an array, got {self.columns_per_adc}"
+            )
+        if self.tiles > self.arrays:
+            raise ValueError(f"tiles: expected at most one for each of {self.arrays} arrays, got {self.tiles}")
         return self
 
     @property
