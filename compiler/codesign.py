@@ -166,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def search(arguments: Sequence[str]) -> None:
     """Read the models and the space, search, write: all or nothing."""
-    args = parser().parse_args(arguments)
+    args = parser().parse_intermixed_args(arguments)  # models may stand before and after options
     if args.list_spaces:
         list_spaces()
         return

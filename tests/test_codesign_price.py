@@ -156,8 +156,8 @@ def test_a_wrong_header_is_one_line(price: Price, header: str, told: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "expected a command (price), got ''"),
-        (["prise"], "expected a command (price), got 'prise'"),
+        ([], "expected a model, an .onnx file"),
+        (["prise"], "--space: expected the chips to choose from"),
         (["price"], "the following arguments are required"),
         (["price", "--space", "imc-dram"], "invalid choice: 'imc-dram'"),
         (["price", "--model", "cnn"], "expected NAME=FILE.onnx, got 'cnn'"),

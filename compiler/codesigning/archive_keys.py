@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +49,11 @@ def file_digest(path: Path) -> str:
     """The digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+def model_digest(path: Path, dims: Mapping[str, int]) -> str:
+    """What makes a model: its file, and the sizes of dimensions that it leaves open."""
+    return digest_of([file_digest(path), [list(dim) for dim in sorted(dims.items())]])
 
 
 @cache

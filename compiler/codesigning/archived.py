@@ -21,6 +21,11 @@ class Pricing(Protocol):
         """What knows the chips and their figures."""
         ...
 
+    @property
+    def costly(self) -> bool:
+        """Whether each price is written to the archive as it is there; else those of a call together, at its end."""
+        ...
+
     def contexts(self) -> Sequence[Context]:
         """Of each model."""
         ...
@@ -67,14 +72,24 @@ class Archived:
         wanted = [(m, d) for d in dict.fromkeys(designs) for m in range(len(known)) if d not in known[m]]
         self.found += sum(map(len, known))
 
+        waiting: list[tuple[Context, Design, Price]] = []
+
+        def written() -> None:
+            if self.archive is not None and waiting:
+                self.archive.put(waiting)
+            waiting.clear()
+
         def done(model: int, design: Design, price: Price, keep: bool) -> None:
-            if self.archive is not None and keep:
-                self.archive.put([(self._contexts[model], design, price)])
+            if keep:
+                waiting.append((self._contexts[model], design, price))
+            if self.pricing.costly:
+                written()
             self.priced += 1
             known[model][design] = price
 
         if wanted:
             self.pricing.prices(wanted, done)
+            written()
         for model, prices in zip(self.models, known, strict=True):
             self.reasons |= {(model, design): price.reason for design, price in prices.items() if price.reason}
         energy, latency, area = (
@@ -95,6 +110,7 @@ class Batches:
     models: Sequence[str]
     """The digest of each model."""
     settings: str = "closed form"
+    costly: bool = False
 
     def contexts(self) -> Sequence[Context]:
         """Of each model."""

@@ -11,7 +11,7 @@ generations bring few new chips, and what is left over begins another round, wit
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,7 @@ BUDGET = 3300
 """The published number of evaluations: 500 + 4 phases x 10 generations x 70."""
 _FEW, _MOST_BARREN = 3, 2
 """Generations in a row with this few new chips after which a search has converged, and how many of them."""
-_MOST_MATINGS = 10
+_MOST_MATINGS = 3
 """Attempts to fill a generation with children that differ from each other and their parents."""
 
 Told = Callable[[int], None]
@@ -115,8 +115,16 @@ def genetic(start: list[Design], phase: Phase) -> "Algorithm":
     return GA(POPULATION, sampling=sampling, eliminate_duplicates=True, **_operators(phase))
 
 
-def evolve(visits: Visits, algorithm: "Algorithm", seed: int, end: int, told: Told, figures: int = 1) -> None:
-    """Run an algorithm until `end` chips are visited, or generations bring no new ones.
+def evolve(
+    visits: Visits,
+    algorithm: "Algorithm",
+    seed: int,
+    end: int,
+    told: Told,
+    figures: int = 1,
+    generations: int | None = None,
+) -> None:
+    """Run an algorithm until `end` chips are visited, or generations bring few new ones; or for some `generations`.
 
     `figures`: 1 for the score, 3 for energy, latency and area. What breaks a constraint ranks behind what keeps all.
     """
@@ -128,7 +136,9 @@ def evolve(visits: Visits, algorithm: "Algorithm", seed: int, end: int, told: To
     algorithm.setup(problem, seed=seed, termination=("n_gen", 1_000_000))
     algorithm.mating.n_max_iterations = _MOST_MATINGS  # pyright: ignore[reportAttributeAccessIssue]
     barren = 0
-    while len(visits) < end and barren < _MOST_BARREN:
+    for _ in count() if generations is None else range(generations):
+        if len(visits) >= end or (generations is None and barren == _MOST_BARREN):
+            return
         before = len(visits)
         asked: Any = algorithm.ask()
         if asked is None or not len(asked):
@@ -160,7 +170,7 @@ def _operators(phase: Phase) -> dict[str, Any]:
     }
 
 
-def _best(visits: Visits, count: int) -> list[Design]:
+def _best(visits: Visits, most: int) -> list[Design]:
     """The best chips visited."""
     numbers = visits.best_first()
-    return [visits.task.space.design(number) for number, _ in zip(numbers, range(count), strict=False)]
+    return [visits.task.space.design(number) for number, _ in zip(numbers, range(most), strict=False)]

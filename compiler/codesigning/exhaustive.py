@@ -51,7 +51,7 @@ def scored(form: ClosedForm, objective: Objective, block: Block) -> tuple[Scored
     energy = objective.joined(energy * PJ_IN_MJ for energy in energies)
     latency = objective.joined(latency * NS_IN_MS for latency in latencies)
     score = objective.score(energy, latency, figures["area_mm2"], figures.get("cost"))
-    score = np.where(kept, score, np.inf)
+    score = np.where(kept & ~np.isnan(score), score, np.inf)
     return Scored(block.number, score, figures["area_mm2"], energy, latency), int(np.count_nonzero(np.isfinite(score)))
 
 
@@ -70,7 +70,8 @@ def exhaustive(form: ClosedForm, objective: Objective, told: Told = lambda done:
         raise InputError(nothing_feasible(form))
     best = float(lowest[0])
     limits = {share: best * (1 + share + TOLERANCE) for share in SHARES}
-    reach = max(*limits.values(), float(lowest[-1]) * (1 + TOLERANCE))
+    worst_kept = float(lowest[-1]) * (1 + TOLERANCE)
+    reach = max(*limits.values(), worst_kept)
     within = dict.fromkeys(SHARES, 0)
     ties: Judged | None = None
     top: Judged | None = None
@@ -81,7 +82,7 @@ def exhaustive(form: ClosedForm, objective: Objective, told: Told = lambda done:
         assert one is not None
         for share, limit in limits.items():
             within[share] += int(np.count_nonzero(one.score <= limit))
-        top = _joined(top, one.taken(one.score <= reach))
+        top = _joined(top, one.taken(one.score <= worst_kept))
         top = best_first(top, KEPT)
         ties = _pruned(_joined(ties, one.taken(one.score <= best * (1 + TOLERANCE))))
     assert top is not None

@@ -96,6 +96,8 @@ class Placing:
 class PlacedChips:
     """The evaluator (see `evaluators.Evaluator`) of spaces of chips of any kind; also a pricing (see `archived`)."""
 
+    costly = True
+
     def __init__(self, space: Space, models: Sequence[ModelFile], settings: Settings, engine: "Engine") -> None:
         self.placing = Placing(space, tuple(models), settings, cost_version())
         self.engine = engine

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ...runtime_sim.chip import Chip, chip_from_tree
 from ...runtime_sim.errors import InputError
 from ...runtime_sim.kinds.base import TierKind
+from ...runtime_sim.kinds.imc import Imc
+from .closed_form import ClosedForm
 from .expressions import Expression
 from .space import Design, DesignList, Scalar, Space, set_field
 
@@ -36,10 +38,13 @@ class Chips:
         space.base.expect_sequential()
         self.space = space
         self.model_weights = model_weights
+        self._form = ClosedForm(space, {}, model_weights) if _is_template(space) else None
         self.tiers: list[str] = list(space.tree["tiers"])
         self._parts: dict[tuple[object, ...], tuple[float, ...]] = {}
         self._columns = {name: place for place, name in enumerate(variable.name for variable in space.variables)}
         self._own = self._figures_of_variables()
+        if self._form is not None:
+            return
         space.check_names([*self._columns, *CHIP_FIGURES, *(f"{t}_{f}" for t in self.tiers for f in _OF_A_PART)])
         for each in space.follow.values():
             each.check([*self._columns, *self._own])
@@ -57,6 +62,8 @@ class Chips:
     def figures(self, designs: DesignList) -> Mapping[str, Any]:
         """Figures of chips by name: [chip]. A chip that cannot be built has an infinite area."""
         index = np.asarray(designs, np.int64).reshape(-1, len(self.space.shape))
+        if self._form is not None:
+            return self._form.figures(index)
         follow = self._follow(index)
         own = [f"{tier}_{figure}" for tier in self.tiers for figure in _OF_A_PART]
         result = {name: np.zeros(len(index)) for name in (*_OF_A_PART, *own)}
@@ -134,9 +141,12 @@ class Chips:
         """The fields that follow, of each chip."""
         if not self.space.follow:
             return []
-        figures = self._variables(index)
-        for name in self._own:
-            figures[name] = self.space.figures[name].value(figures)
+        figures: Mapping[str, Any] = self._variables(index)
+        if self._form is not None:
+            figures = self._form.figures(index)
+        else:
+            for name in self._own:
+                figures = {**figures, name: self.space.figures[name].value(figures)}
         return [np.broadcast_to(each.value(figures), (len(index),)) for each in self.space.follow.values()]
 
     def _figures_of_variables(self) -> list[str]:
@@ -154,6 +164,11 @@ def without_empty_tiers(tree: Mapping[str, Any]) -> dict[str, Any]:
     tiers = cast(Mapping[str, Mapping[str, Any]], tree["tiers"])
     built = {name: fields for name, fields in tiers.items() if all(fields.get(count) != 0 for count in _COUNTS)}
     return {**tree, "tiers": built}
+
+
+def _is_template(space: Space) -> bool:
+    """Whether its chips are of the co-design template, whose figures have closed forms."""
+    return any(isinstance(tier, Imc) for tier in space.base.tiers.values())
 
 
 def _weights_held(tier: TierKind) -> int:

@@ -104,6 +104,11 @@ def summarise(answer: Answer) -> Summary:
     return summary
 
 
+def finite(value: float) -> float | None:
+    """The value, or None where it is infinite: of a chip that cannot be built."""
+    return value if np.isfinite(value) else None
+
+
 def _chip(answer: Answer, index: int) -> Summary:
     """One of the best chips."""
     top, space = answer.found.top, answer.space
@@ -119,19 +124,21 @@ def _baseline(answer: Answer, each: Baseline, joint: dict[str, dict[str, float]]
     task, space = answer.task, answer.space
     priced = {name: per_model(task.evaluator, task, design)[name] for name, design in each.designs.items()}
     less = reductions(*({name: one["score"] for name, one in some.items()} for some in (joint, priced)))
-    result: Summary = {"how": each.how, "per_model": {n: {**one, "reduction": less[n]} for n, one in priced.items()}}
+    result: Summary = {"how": each.how, "per_model": {}}
+    for name, one in priced.items():
+        result["per_model"][name] = {key: finite(value) for key, value in one.items()} | {"reduction": less[name]}
     if each.judged is None:
         for name, design in each.designs.items():
             result["per_model"][name]["variables"] = space.values(design)
         return result
-    score = float(each.judged.score[0])
+    score = finite(float(each.judged.score[0]))
     return {
         **result,
         "variables": space.values(next(iter(each.designs.values()))),
-        "area_mm2": float(each.judged.area_mm2[0]),
+        "area_mm2": finite(float(each.judged.area_mm2[0])),
         "score": score,
         "feasible": bool(each.judged.feasible[0]),
-        "reduction": 1 - float(answer.found.top.score[0]) / score,
+        "reduction": 1.0 if score is None else 1 - float(answer.found.top.score[0]) / score,
     }
 
 

@@ -68,7 +68,9 @@ def space_from_tree(tree: object, source: str, folder: Path) -> Space:
         base=chip,
         tree=plain,
         variables=variables,
-        figures={name: _figure(value, f"{source}: figures.{name}", names) for name, value in given["figures"].items()},
+        figures={
+            name: _figure(value, f"{source}: figures.{name}", variables) for name, value in given["figures"].items()
+        },
         constraints=tuple(
             _constraint(name, value, f"{source}: constraints.{name}") for name, value in given["constraints"].items()
         ),
@@ -157,21 +159,25 @@ def _range(given: object, where: str) -> list[int | float]:
     return values
 
 
-def _figure(value: object, where: str, variables: Sequence[str]) -> Expression | Lookup:
+def _figure(value: object, where: str, variables: Sequence[Variable]) -> Expression | Lookup:
     """An expression, or `{by: VARIABLE, table: {VALUE: FIGURE}}`."""
     if not isinstance(value, Mapping):
         return expression(value, where)
     tree = _mapping(cast(object, value), where, "a table")
-    if set(tree) != {"by", "table"} or tree["by"] not in variables:
-        raise InputError(
-            f"{where}: expected an expression, or by (one of {', '.join(variables)}) and table, got {tree}"
-        )
+    by = next((variable for variable in variables if variable.name == tree.get("by")), None)
+    if set(tree) != {"by", "table"} or by is None or not isinstance(tree["table"], Mapping):
+        known = ", ".join(variable.name for variable in variables)
+        raise InputError(f"{where}: expected an expression, or by (one of {known}) and table, got {tree}")
     table: dict[float, float] = {}
     for key, each in cast(Mapping[object, object], tree["table"]).items():
         if not isinstance(key, int | float) or not isinstance(each, int | float):
             raise InputError(f"{where}.table: expected numbers by numbers, got {key!r}: {each!r}")
         table[float(key)] = float(each)
-    return Lookup(str(tree["by"]), table, where)
+    for value in by.values:
+        if value not in table:
+            known = ", ".join(f"{key:g}" for key in sorted(table))
+            raise InputError(f"{where}.table: expected each value of {by.name}, got {known}, without {value}")
+    return Lookup(by.name, table, where)
 
 
 def _constraint(name: str, value: object, where: str) -> Constraint:

@@ -6,7 +6,7 @@ may end early, and then what it found is proven.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def staged_by_bound(
     `bound` has prices that are never above those of `placed`. Chips are placed `at_once` together. What a simulator
     finds may be below what placement predicts, if not by much, so that with prices of one nothing counts as proven.
     """
-    feasible = _by_bound(bound)
+    feasible = all_by_bound(bound)
     best = best_first(feasible, count)
     judged = _placed(placed, best, told, at_once)
     visited = found_of_visited(judged)
@@ -81,11 +81,11 @@ def staged_by_bound(
     proven = bool(len(visited.top)) and decided == len(others) and not simulated
     size = bound.space.size if proven else len(judged) + decided
     # How many chips are near the best is known of those placed alone, and is told as such.
-    found = Found(visited.top, visited.within, proven, size, len(feasible), visited.course)
+    found = replace(visited, proven=proven, evaluated=size, feasible=len(feasible))
     return Staged(found, _ranked(best.at(np.isin(best.number, judged.number)), judged), "bound")
 
 
-def _by_bound(bound: Task) -> Judged:
+def all_by_bound(bound: Task) -> Judged:
     """All chips that keep the constraints, with their bounds."""
     space = bound.space
     if space.size > MOST_CHIPS:

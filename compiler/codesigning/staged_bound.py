@@ -7,6 +7,12 @@ stay, the rest at those, r, of parts that are rewritten or streamed, so that its
 N max(s / R, (1 - s) / r). The shares that give the least sum of times, or of energies, such that what stays is no more
 than all arrays hold, are found by filling the arrays with what saves most for a weight: a fractional knapsack.
 
+Operators that stay have arrays of their own. A part that makes y outputs a ns takes at least q y arrays, q being
+the least of time x arrays / outputs. With Y = sum of arrays / q over tiers, an operator that makes y outputs a ns has
+y / Y of the chip, if tiers were alike; as they are not, all shares together are at most B = sum over tiers of the
+greatest arrays / (q Y). The least sum of N / (y + r) such that the sum of y / Y is at most B is bounded from below by
+its Lagrangian, for any price of a share; the best of a range of prices is taken.
+
 A tier's rates depend on its own fields, and on the memories, alone: they are found once for each version of a tier.
 """
 
@@ -26,6 +32,8 @@ from .space import Design, DesignList, Space
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_PRICES = 81
+
 
 @dataclass(frozen=True)
 class TierBound:
@@ -33,17 +41,20 @@ class TierBound:
 
     `stay` and `pass_` are outputs a ns, of parts that stay and of those that do not; `stay_pj` and `pass_pj` are pJ
     an output. `outputs` and `weights` are those of all operators of a type. `fixed_ns` and `fixed_pj` are of work that
-    is not placed.
+    is not placed. `array_ns` is arrays x ns an output of parts that stay, `operators` how many there are of a type.
     """
 
     stay: Floats
     pass_: Floats
     stay_pj: Floats
     pass_pj: Floats
+    array_ns: Floats
+    operators: Floats
     outputs: Floats
     weights: Floats
     fixed_ns: float
     fixed_pj: float
+    arrays: int
 
 
 @dataclass(frozen=True)
@@ -146,13 +157,18 @@ class LeastCosts:
             slow = known.outputs / sums["pass_"]
             share = sums["stay"] / (sums["stay"] + sums["pass_"])
             fast = known.outputs / (sums["stay"] + sums["pass_"])
-            latency = fixed[:, 0] + _least_sum(slow, fast, np.nan_to_num(share) * known.weights, held)
+            latency = least_sum(slow, fast, np.nan_to_num(share) * known.weights, held)
+        shares = np.array(
+            [[b.arrays / b.array_ns if b else 0 * known.outputs for b in each] for each in found.values()]
+        )
+        alone = known.outputs / known.operators
+        latency = fixed[:, 0] + np.maximum(latency, least_time(alone, known.operators, sums["pass_"], shares))
         costly, cheap = known.outputs * sums["pass_pj"], known.outputs * np.minimum(sums["stay_pj"], sums["pass_pj"])
-        energy = fixed[:, 1] + _least_sum(costly, cheap, np.broadcast_to(known.weights, cheap.shape), held)
+        energy = fixed[:, 1] + least_sum(costly, cheap, np.broadcast_to(known.weights, cheap.shape), held)
         return energy + np.asarray(figures["static_power_mw"]) * latency, latency
 
 
-def _least_sum(without: Floats, within: Floats, room: Floats, held: Floats) -> Floats:
+def least_sum(without: Floats, within: Floats, room: Floats, held: Floats) -> Floats:
     """The least sums over operators, [chip]: each costs `without`, or `within` where it has `room`, or in between.
 
     All but `held` are [chip, operator]; at most `held` is given in all. What saves most for its room has it first. An
@@ -170,6 +186,27 @@ def _least_sum(without: Floats, within: Floats, room: Floats, held: Floats) -> F
     return start.sum(axis=1) - (share * saved).sum(axis=1)
 
 
+def least_time(outputs: Floats, operators: Floats, passing: Floats, own: Floats) -> Floats:
+    """The least sums of times of operators that share arrays, [chip], see above.
+
+    `outputs` of one operator and how many `operators` like it there are: [operator]; rates `passing`: [chip, operator];
+    `own`: arrays / q, [tier, chip, operator].
+    """
+    whole = own.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(whole > 0, 1 / whole, np.inf)
+        most = np.where(whole > 0, own * share, 0.0).max(axis=2, initial=0.0).sum(axis=0)
+        times = np.where(passing + whole > 0, outputs / (passing + whole), np.inf)
+    least = (operators * times).sum(axis=1)
+    for price in np.geomspace(1e-4, 1e4, _PRICES)[:, None, None] * np.where(np.isfinite(least), least, 1.0)[:, None]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = np.where(whole > 0, np.maximum(np.sqrt(outputs / (price * share)) - passing, 0.0), 0.0)
+            paid = np.where(whole > 0, price * share * rate, 0.0)
+            total = (operators * (np.where(outputs > 0, outputs / (rate + passing), 0.0) + paid)).sum(axis=1)
+        least = np.maximum(least, np.nan_to_num(total - price[:, 0] * most, nan=0.0))
+    return least
+
+
 def _tier_bound(module: Any, chip: Any, tier: str, min_bits: int) -> TierBound:
     """The bound of one tier of a chip that has it and the digital unit."""
     from ...passes.place_parts import make_problem
@@ -181,7 +218,7 @@ def _tier_bound(module: Any, chip: Any, tier: str, min_bits: int) -> TierBound:
         raise InputError(str(error)) from None
     place, kinds = problem.tiers.index(tier), list(dict.fromkeys(products))
     rates, costs = np.zeros((2, len(kinds))), np.full((2, len(kinds)), np.inf)
-    outputs, weights = np.zeros(len(kinds)), np.zeros(len(kinds))
+    outputs, weights, array_ns = np.zeros(len(kinds)), np.zeros(len(kinds)), np.full(len(kinds), np.inf)
     for at, (kind, product) in enumerate(zip(problem.types, kinds, strict=True)):
         one = next(family for family in kind.families if family.rounds == 1)
         outputs[at] = one.last * kind.multiplicity
@@ -191,6 +228,11 @@ def _tier_bound(module: Any, chip: Any, tier: str, min_bits: int) -> TierBound:
             made = table.outputs[:, None].astype(np.float64)
             with np.errstate(divide="ignore"):
                 rates[row, at] = max(rates[row, at], float((made * 1000 / table.floor_latency_ps).max(initial=0.0)))
+            if row == 0:
+                taken = table.floor_latency_ps / 1000 * table.floor_arrays / made
+                array_ns[at] = min(array_ns[at], float(taken.min(initial=np.inf)))
             costs[row, at] = min(costs[row, at], float((table.floor_energy_pj / made).min(initial=np.inf)))
     fixed = problem.fixed_latency_ps / 1000, problem.fixed_energy_pj
-    return TierBound(rates[0], rates[1], costs[0], costs[1], outputs, weights, *fixed)
+    operators = np.array([kind.multiplicity for kind in problem.types], np.float64)
+    of_parts = rates[0], rates[1], costs[0], costs[1], array_ns
+    return TierBound(*of_parts, operators, outputs, weights, *fixed, int(problem.arrays[place]))

@@ -42,7 +42,10 @@ class Engine(Protocol):
     """Runs functions elsewhere. Functions, items and results have to be ones that pickle takes; items are hashable."""
 
     def results(self, function: Callable[[_I], _R], items: Sequence[_I]) -> Iterator[tuple[_I, _R | Failed]]:
-        """Each item with its result, in the order in which they are there. Items are different from each other."""
+        """Each item with its result, in the order in which they are there. Items are different from each other.
+
+        An `InputError` of the function ends it all, any other error is that of its item.
+        """
         ...
 
     def close(self) -> None:
@@ -262,6 +265,7 @@ def _begin() -> None:
 
 
 def _told(error: BaseException) -> str:
-    """An error of a function in one line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+    """An error of a function in one line; one that concerns all items is raised."""
+    if isinstance(error, InputError):
+        raise error
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
