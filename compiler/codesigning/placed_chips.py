@@ -123,7 +123,7 @@ class Chips:
         if part == "dram":
             return 0.0, chip.dram.static_power_mw, 0.0
         tier = chip.tiers[part]
-        return float(tier.area_mm2), float(tier.static_power_mw), float(_weights_held(tier))
+        return float(tier.area_mm2), float(tier.static_power_mw), _weights_held(tier)
 
     def _set(self, tree: dict[str, Any], values: Sequence[Scalar]) -> dict[str, Any]:
         """A copy of `tree` with the values of the variables, then of the fields that follow."""
@@ -171,7 +171,9 @@ def _is_template(space: Space) -> bool:
     return any(isinstance(tier, Imc) for tier in space.base.tiers.values())
 
 
-def _weights_held(tier: TierKind) -> int:
-    """Weights that the arrays of a tier hold at once."""
+def _weights_held(tier: TierKind) -> float:
+    """Weights that the arrays of a tier hold at once; infinite where a kind with arrays does not say."""
+    if not tier.arrays:
+        return 0.0
     full = tier.full_load()
-    return full.k * full.total_outputs if tier.arrays else 0
+    return np.inf if full is None else float(full.k * full.total_outputs)

@@ -140,7 +140,7 @@ class DaskCluster:
             from distributed import Client
         except ImportError:
             raise InputError(
-                "--scheduler: expected the package distributed (pip install 'h3c[cluster]'), found none"
+                "--scheduler: expected the package distributed (pip install distributed), found none"
             ) from None
         self.address = address
         self.patience_s = patience_s
