@@ -6,10 +6,11 @@ from the last one. Within a box
 
 - the part served after others has to do its own work in less than `high` less the least of their reads;
 - the round takes at least `low`, and for every part at least the reads before it and its own time;
-- costs of parts whose deadlines are known mix exactly (module `mixing`).
+- costs of parts whose deadlines are known mix exactly (module `mixing`);
+- a streamed part costs at least a line of its outputs, which is the higher the fewer outputs it may have.
 
 The boxes of least bound are halved where most may be gained: in time, in the outputs of a part whose reads hold up
-others, or by deciding who is served last. What is left when the budget is spent bounds all plans.
+others or whose cost is not a line, or by deciding who is served last. What is left when the budget is spent bounds all plans.
 """
 
 from __future__ import annotations
@@ -194,6 +195,21 @@ class BoxSearch:
         rows = np.searchsorted(self.reads[i].latency, deadline, side="left")
         return np.where(rows > 0, self.reads[i].outputs[np.maximum(rows, 1) - 1], 0)
 
+    def _rows(self, i: int, boxes: Boxes) -> tuple[Ints, Ints]:
+        """[box]: the first and last row of a streamed part that it may have (its rows are all outputs)."""
+        outputs = self.parts[i].table.outputs
+        first = np.minimum(np.searchsorted(outputs, boxes.least[:, i]), len(outputs) - 1)
+        return first, np.maximum(np.searchsorted(outputs, boxes.most[:, i], side="right") - 1, first)
+
+    def _bends(self, boxes: Boxes) -> Floats:
+        """[box, part]: about how much the costs of streamed parts are above the lines that bound them."""
+        bends = np.zeros((len(boxes), len(self.parts)))
+        for i, part in enumerate(self.parts):
+            if part.table.mode == STREAMED:
+                rows = self._rows(i, boxes)
+                bends[:, i] = np.where(rows[1] > rows[0], part.above.mean(*rows) - part.above.least(*rows), 0.0)
+        return bends
+
     def _mix(self, variant: int, boxes: Boxes, deadline: Ints) -> Floats:
         """[box]: the least cost of the parts, without time."""
         parts = self.variants[variant][0]
@@ -201,7 +217,8 @@ class BoxSearch:
         streams: list[Stream] = []
         for i, part in enumerate(parts):
             if part.table.mode == STREAMED:
-                streams.append(Stream(part.alpha, part.beta, boxes.least[:, i], boxes.most[:, i]))
+                least = part.alpha + part.above.least(*self._rows(i, boxes))
+                streams.append(Stream(least, part.beta, boxes.least[:, i], boxes.most[:, i]))
             else:
                 curves.append(_curve(part, boxes.least[:, i], boxes.most[:, i], deadline[:, i] - 1))
         curves += [Curve.unused(len(boxes))] * (ARRAY_PARTS - len(curves))
@@ -217,9 +234,10 @@ class BoxSearch:
         held = np.where(open_, low, 0)
         order = np.where(many, held.sum(axis=1) - held.max(axis=1, initial=0), 0)
         span = np.where(self.readers & (boxes.rank != 1) & (boxes.most > boxes.least), high - low, 0)
-        gains = np.concatenate([time[:, None], order[:, None], span], axis=1)
+        cost = np.maximum(span * self.per_ps, self._bends(boxes))
+        gains = np.concatenate([time[:, None] * self.per_ps, order[:, None] * self.per_ps, cost], axis=1)
         best = gains.argmax(axis=1)
-        gain = np.where(np.isfinite(boxes.bound), gains.max(axis=1), 0.0) * self.per_ps
+        gain = np.where(np.isfinite(boxes.bound), gains.max(axis=1), 0.0)
         return replace(boxes, gain=gain, cut=np.array([-1, -2, *range(len(self.parts))])[best])
 
 

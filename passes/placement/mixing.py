@@ -82,9 +82,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Stream:
-    """A part of `least` to `reach` [cell] outputs n at a cost of alpha + beta n."""
+    """A part of `least` to `reach` [cell] outputs n at a cost of alpha [cell] + beta n."""
 
-    alpha: float
+    alpha: Floats
     beta: float
     least: Ints
     reach: Ints

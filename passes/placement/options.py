@@ -117,7 +117,7 @@ def balanced(family: Family, arrays: Ints, taus: Ints) -> Genes:
     """The splits of one family at every tau of `taus`."""
     tables = family.tables
     columns = [None if table.mode == STREAMED else first_copies(table.latency_ps, taus) for table in tables]
-    most = np.stack([_most_rows(table, c, taus, arrays) for table, c in zip(tables, columns, strict=True)])
+    most = np.stack([_most_rows(family, i, c, taus, arrays) for i, c in enumerate(columns)])
     patterns = _patterns(tables)
     chosen = np.array([[i in p.chosen for i in range(len(tables))] for p in patterns])
     inner = np.array([p.inner for p in patterns])
@@ -170,13 +170,15 @@ def _patterns(tables: tuple[PartTable, ...]) -> list[_Pattern]:
     return result
 
 
-def _most_rows(table: PartTable, columns: Ints | None, taus: Ints, arrays: Ints) -> Ints:
-    """[k]: the last row of the table that can be done by tau k, -1 if none."""
+def _most_rows(family: Family, i: int, columns: Ints | None, taus: Ints, arrays: Ints) -> Ints:
+    """[k]: the last row of the table that can be done by tau k, -1 if none. Each round has its own resident arrays."""
+    table = family.tables[i]
     if columns is None:
         return np.searchsorted(np.maximum.accumulate(table.latency_ps[:, 0]), taus, side="right") - 1
     count = table.latency_ps.shape[1]
     taken = np.take_along_axis(table.arrays, np.minimum(columns, count - 1), axis=1)
-    fits = (columns < count) & (taken <= arrays[table.tier])
+    rounds = family.rounds if table.mode == RESIDENT else 1
+    fits = (columns < count) & (taken * rounds <= arrays[table.tier])
     return np.where(fits.all(axis=0), len(fits), fits.argmin(axis=0)) - 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product as combinations
 
 import numpy as np
@@ -52,6 +53,33 @@ class Part:
     beta: float
     tail: int
     """The shortest time beside off-chip reads, in picoseconds."""
+
+    @cached_property
+    def above(self) -> LeastBetween:
+        """By how much the cost of a streamed part is above alpha + beta n: least and mean between rows."""
+        return LeastBetween(self.cost - self.beta * self.outputs - self.alpha)
+
+
+class LeastBetween:
+    """Answers what the least and the mean of `values` from one place to another are."""
+
+    def __init__(self, values: Floats) -> None:
+        self.sums = np.concatenate([[0.0], np.cumsum(values)])
+        # levels[k][i]: the least of 2^k values from i on
+        self.levels = [values]
+        while len(self.levels[-1]) > 2 ** (len(self.levels) - 1):
+            before, step = self.levels[-1], 2 ** (len(self.levels) - 1)
+            self.levels.append(np.minimum(before[:-step], before[step:]))
+        self.table = np.stack([np.pad(level, (0, len(values) - len(level))) for level in self.levels])
+
+    def least(self, first: Ints, last: Ints) -> Floats:
+        """The least at `first` to `last`, both included."""
+        level = np.log2(last - first + 1).astype(np.int64)
+        return np.minimum(self.table[level, first], self.table[level, last + 1 - 2**level])
+
+    def mean(self, first: Ints, last: Ints) -> Floats:
+        """The mean at `first` to `last`."""
+        return (self.sums[last + 1] - self.sums[first]) / (last + 1 - first)
 
 
 def part_at(table: PartTable, prices: Prices, family: Family, theta: Floats, rows: int) -> Part:

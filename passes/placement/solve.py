@@ -29,12 +29,14 @@ LINES = 16
 """Most lines around the hull."""
 TURNS = 1
 """How often options and plans are sought at the hull's best point."""
+ROUNDS, MOVED = 3, 2e-3
+"""How often the bound is taken at most, anew where new options lower the relaxation so much that prices moved."""
 LEAVES = 2
 """In so many boxes of scratch pools plans are sought."""
 HARD_LINES, SAME = 4, 0.05
 """At most so many lines that hold for all plans; slopes that differ less are the same."""
 LOOSE = 3e-3
-"""How far below that of the options the bound for EDP may stay."""
+"""How far below that of the options the bound may stay."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,16 @@ def _single(search: Search) -> float:
         least, bounds = search.hard(leaves[:1], a, b, PEEK)
         if search.refine(leaves[0], bounds, a, b):
             leaves = search.leaves(a, b)
-        least, bounds = search.hard(leaves, a, b, FULL)
-        if search.refine(leaves[0], bounds, a, b):
+        least = 0.0
+        for _ in range(ROUNDS):
+            before = search.soft(leaves, a, b)
+            found, bounds = search.hard(leaves, a, b, FULL)
+            least = max(least, found)
+            if not search.refine(leaves[0], bounds, a, b):
+                break
             leaves = search.leaves(a, b)
+            if search.soft(leaves, a, b) >= before * (1 - MOVED):
+                break
         bound = least / 1000 if a else least
         for effort in (QUICK, THOROUGH):
             for leaf in leaves[:LEAVES]:

@@ -16,6 +16,8 @@ MAX_ROWS = 1024
 """Most numbers of outputs that a table of an array tier has, about."""
 DENSE, UNEVEN = 30_000, 2e-3
 """A table has all outputs, if these are no more prices, where times within an array differ by such a share."""
+FEW_ROWS = 12
+"""The same where it would have fewer rows: then the outputs of one array are much of all, and so is their energy."""
 
 
 class PartKind(NamedTuple):
@@ -114,7 +116,7 @@ def _uneven(tables: list[PartTable | None], rows: int) -> bool:
     for table in tables:
         if table is not None and rows * len(table.copies) <= DENSE:
             inside = table.latency_ps - table.floor_latency_ps > UNEVEN * table.latency_ps
-            if len(table.outputs) < rows and inside.any():
+            if len(table.outputs) < rows and (len(table.outputs) < FEW_ROWS or inside.any()):
                 return True
     return False
 
