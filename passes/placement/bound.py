@@ -52,6 +52,8 @@ BOXES = 3000
 """At most so many boxes are looked at for an operator in one round, and fewer the more rounds there are."""
 MOST_CELLS = 64
 """More cells than these are not cut."""
+SETTLED = 3
+"""Families of more rounds are bounded no better than those before them; of others all open times are wanted."""
 WORTH = 0.02
 """Shared resources are looked at where their time can be such a share of the target."""
 MUCH = 0.3
@@ -81,12 +83,14 @@ def operator_bound(
     least, cells = target, list[tuple[Ints, Ints]]()
     for family in families:
         share = 1 / family.rounds
-        full, open_ = _round_bound(family, family.outputs, prices, target * share, enough * share, depth)
+        # What a family before this one leaves open, this one need not settle.
+        slack = max(enough, target - least) if family.rounds > SETTLED else enough
+        full, open_ = _round_bound(family, family.outputs, prices, target * share, slack * share, depth)
         value = full
         if family.rounds > 1:
             last = full
             if family.last != family.outputs:
-                last, _ = _round_bound(family, family.last, prices, target * share, enough * share, depth)
+                last, _ = _round_bound(family, family.last, prices, target * share, slack * share, depth)
             value = full * (family.rounds - 1) + last
         least = min(least, value)
         cells.append(open_)

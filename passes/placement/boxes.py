@@ -6,11 +6,13 @@ from the last one. Within a box
 
 - the part served after others has to do its own work in less than `high` less the least of their reads;
 - the round takes at least `low`, and for every part at least the reads before it and its own time;
+- after all reads it takes what the last part served still has to do, and what others do in hiding theirs (`_Idle`);
 - costs of parts whose deadlines are known mix exactly (module `mixing`);
 - a streamed part costs at least a line of its outputs, which is the higher the fewer outputs it may have.
 
 The boxes of least bound are halved where most may be gained: in time, in the outputs of a part whose reads hold up
-others or whose cost is not a line, or by deciding who is served last. What is left when the budget is spent bounds all plans.
+others or whose cost is not a line, or by deciding who is served last. What is left when the budget is spent bounds all
+plans.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ FINE = 0.1
 """A box is not halved if that can gain less than this share of the slack allowed."""
 INTERVALS = 160
 """About so many intervals of outputs of a part are looked at."""
+IDLE_ROWS = 1024
+"""So many rows of a part are told apart where it is read after another."""
 ARRAY_PARTS = 2
 """Sets of more parts that have arrays are not looked into: `mixing` knows two curves."""
 
@@ -85,6 +89,31 @@ class _Reads:
         return np.minimum(np.searchsorted(self.outputs, outputs), len(self.outputs) - 1)
 
 
+class _Idle:
+    """How long after the end of all off-chip reads a round ends at least, because of one part that reads.
+
+    The round ends some time L after the end of this part's own reads, which is no less than the part's tail. All that
+    is read in L is of other parts, each of which does all its own work in L. So L less the most that parts can read
+    that take no longer than L alone is idle. Rows are taken in runs: from the first's time on, as much as the last
+    reads.
+    """
+
+    def __init__(self, others: list[_Reads]) -> None:
+        starts = [np.arange(0, len(r.latency), -(-len(r.latency) // IDLE_ROWS)) for r in others]
+        times = [r.latency[start] for r, start in zip(others, starts, strict=True)]
+        self.times = np.unique(np.concatenate([[0], *times]))
+        self.read = np.zeros_like(self.times)
+        for r, start, time in zip(others, starts, times, strict=True):
+            most = r.most_read[np.append(start[1:], len(r.latency)) - 1]
+            self.read += np.append(0, most)[np.searchsorted(time, self.times, side="right")]
+        self.later = np.append(_from_here(self.times - self.read), 2**60)
+
+    def least(self, tail: Ints) -> Ints:
+        """The least idle time where the part's tail is at least `tail`, which is at least 0."""
+        at = np.searchsorted(self.times, tail, side="right") - 1
+        return np.minimum(tail - self.read[at], self.later[at + 1])
+
+
 def _from_here(rows: Ints) -> Ints:
     """The least of each row and those after it."""
     return np.minimum.accumulate(rows[::-1])[::-1]
@@ -103,6 +132,8 @@ class BoxSearch:
         self.readers = np.array([r.reads for r in self.reads])
         if self.readers.sum() < 2:
             self.readers[:] = False
+        meet = np.flatnonzero(self.readers).tolist()
+        self.idle = {i: _Idle([self.reads[j] for j in meet if j != i]) for i in meet}
 
     def start(self, low: Ints, high: Ints, bound: Floats) -> Boxes:
         """Boxes of times [low, high) with all that may be in them."""
@@ -121,6 +152,8 @@ class BoxSearch:
         ends = np.where(self.readers & (boxes.rank > 0), before + read + tail, latency)
         low = np.maximum(boxes.low, ends.max(axis=1, initial=0))
         tails = np.where(self._maybe_last(boxes.rank), tail, 2**60).min(axis=1, initial=2**60)
+        for i, idle in self.idle.items():
+            tails = np.maximum(tails, idle.least(np.maximum(tail[:, i], 0)))
         low = np.where(tails < 2**60, np.maximum(low, everyone + tails), low)
         deadline = boxes.high[:, None] - before
         reach = np.stack([self._reach(i, deadline[:, i]) for i in range(len(self.parts))], axis=1)

@@ -11,6 +11,7 @@ For weights a, b >= 0 of latency and energy:
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -132,19 +133,28 @@ class Search:
             parts = float(self.pool.multiplicity @ leaf.least)
             # A leaf well above the least may be bounded roughly.
             slack = max(CLOSE, (leaf.bound - least) / parts if least < leaf.bound else 0.0)
-            value, bounds = -np.inf, list[OperatorBound]()
-            for level in (depth,) if least == np.inf else (PEEK, depth):
-                if value < least and level <= depth:
-                    bounds = self.operator_bounds(leaf, a, b, level, slack)
-                    terms = float(self.pool.multiplicity @ np.array([bound.value for bound in bounds]))
-                    constant = constant_term(self.pool, leaf.box, leaf.prices, leaf.scratch_prices, leaf.budget_prices)
-                    value = max(value, terms + constant)
+            every = range(len(self.problem.types))
+            bounds = self.operator_bounds(leaf, a, b, depth if least == np.inf else min(PEEK, depth), slack, every)
+            found = np.array([bound.value for bound in bounds])
+            constant = constant_term(self.pool, leaf.box, leaf.prices, leaf.scratch_prices, leaf.budget_prices)
+            if least < np.inf and depth > PEEK:
+                # In other leaves only so many operators are looked into, the loosest first, until they are above.
+                for k in np.argsort(-self.pool.multiplicity * (leaf.least - found), kind="stable").tolist():
+                    missing = least - (float(self.pool.multiplicity @ found) + constant)
+                    if missing <= 0:
+                        break
+                    needed = found[k] + missing * (1 + WHOLE) / self.pool.multiplicity[k]
+                    rough = max(slack, 1 - needed / leaf.least[k])
+                    found[k] = max(found[k], self.operator_bounds(leaf, a, b, depth, rough, (k,))[0].value)
+            value = float(self.pool.multiplicity @ found) + constant
             least = min(least, value)
             first = first or bounds
         return self.constant(a, b) + least * SAFE, first
 
-    def operator_bounds(self, leaf: Relaxed, a: float, b: float, depth: int, enough: float) -> list[OperatorBound]:
-        """For each type the least cost of one operator at the leaf's prices, over all plans that its tables know."""
+    def operator_bounds(
+        self, leaf: Relaxed, a: float, b: float, depth: int, enough: float, kinds: Iterable[int]
+    ) -> list[OperatorBound]:
+        """For `kinds` of operators the least cost of one at the leaf's prices, over all plans that its tables know."""
         problem, pool = self.problem, self.pool
 
         def by_tier(values: Floats | tuple[int, ...]) -> Floats:
@@ -162,8 +172,8 @@ class Search:
             per_ps, per_pj = per_ps + price * budget.per_ps, per_pj + price * budget.per_pj
         limits = problem.arrays - by_tier(leaf.box.low).astype(np.int64), by_tier(leaf.box.high).astype(np.int64)
         result: list[OperatorBound] = []
-        for k, kind in enumerate(problem.types):
-            target = float(leaf.least[k])
+        for k in kinds:
+            kind, target = problem.types[k], float(leaf.least[k])
             if not kind.families:
                 result.append(OperatorBound(target, ()))
                 continue
