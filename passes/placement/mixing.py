@@ -84,7 +84,7 @@ class Curve:
 class Stream:
     """A part of `least` to `reach` [cell] outputs n at a cost of alpha [cell] + beta n."""
 
-    alpha: Floats
+    alpha: Floats | float
     beta: float
     least: Ints
     reach: Ints

@@ -144,7 +144,7 @@ class Search:
                     if missing <= 0:
                         break
                     needed = found[k] + missing * (1 + WHOLE) / self.pool.multiplicity[k]
-                    rough = max(slack, 1 - needed / leaf.least[k])
+                    rough = max(slack, 1 - float(needed / leaf.least[k]))
                     found[k] = max(found[k], self.operator_bounds(leaf, a, b, depth, rough, (k,))[0].value)
             value = float(self.pool.multiplicity @ found) + constant
             least = min(least, value)
