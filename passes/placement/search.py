@@ -47,9 +47,9 @@ class Effort:
     nodes: int
 
 
-QUICK, THOROUGH = Effort(120, 8, 60), Effort(400, 16, 400)
+EFFORTS = (Effort(120, 8, 60), Effort(400, 16, 400), Effort(1200, 60, 2000))
 GOOD = 8e-3
-"""Where the quick program's plan is within so much of the bound, no other is tried."""
+"""Where a plan is within so much of the bound, no greater effort is made."""
 BLENDS = 24
 """So many options between those that the relaxation mixes are added for a type."""
 FULL = DEPTH
@@ -234,7 +234,7 @@ class Search:
         self.set_types(types)
         return new
 
-    def plan(self, leaf: Relaxed, a: float, b: float, effort: Effort = THOROUGH) -> None:
+    def plan(self, leaf: Relaxed, a: float, b: float, effort: Effort = EFFORTS[1]) -> None:
         """A plan with scratch pools in the box of `leaf`, from the options of least reduced cost, if one is found."""
         new = self.blend(leaf, a, b)
         pool, cost = self.pool, self.cost(a, b)

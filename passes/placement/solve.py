@@ -23,7 +23,7 @@ from .feasible import first_plan, program
 from .integer import Limits, choose, undominated
 from .problem import Ints, Plan, Problem, evaluate
 from .relaxation import relax
-from .search import ENOUGH, FULL, GOOD, PEEK, QUICK, SAFE, THOROUGH, WHOLE, Search
+from .search import EFFORTS, ENOUGH, FULL, GOOD, PEEK, SAFE, WHOLE, Search
 
 LINES = 16
 """Most lines around the hull."""
@@ -104,7 +104,7 @@ def _single(search: Search) -> float:
             if search.soft(leaves, a, b) >= before * (1 - MOVED):
                 break
         bound = least / 1000 if a else least
-        for effort in (QUICK, THOROUGH):
+        for effort in EFFORTS:
             for leaf in leaves[:LEAVES]:
                 if search.value(search.best) > bound * (1 + GOOD):
                     search.plan(leaf, a, b, effort)
