@@ -162,11 +162,15 @@ class DaskCluster:
             self._client.close(timeout=CONNECT_S)
 
     def results(self, function: Callable[[_I], _R], items: Sequence[_I]) -> Iterator[tuple[_I, _R | Failed]]:
-        """See `Engine`. No worker for `patience_s`, or no scheduler, is an error."""
+        """See `Engine`. No worker for `patience_s`, or no scheduler, is an error.
+
+        Items that met the death of a worker run alone afterwards, so that what kills takes no other along.
+        """
         from distributed import CancelledError, KilledWorker, as_completed
 
         deaths = Counter[_I]()
         owners: dict[Any, _I] = {}
+        suspects = deque[_I]()
         collector = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
 
         def submit(item: _I) -> None:
@@ -178,7 +182,9 @@ class DaskCluster:
         try:
             for item in items:
                 submit(item)
-            while owners:
+            while owners or suspects:
+                if suspects and not owners:
+                    submit(suspects.popleft())
                 try:
                     batch: Any = collector.next_batch(block=False)
                 except CancelledError:
@@ -201,7 +207,7 @@ class DaskCluster:
                     # Of a worker that died, or of a result that died with it before it was fetched.
                     deaths[item] += 1
                     if deaths[item] < MOST_DEATHS:
-                        submit(item)
+                        suspects.append(item)
                     else:
                         yield item, Failed(f"{MOST_DEATHS} times all workers that took it died")
         finally:
