@@ -73,7 +73,7 @@ def zigzag_tier(case: dict[str, Any]) -> SramMacro:
     }
     if not case["analog"]:
         return DigitalSram(**same, bits_per_cycle=case["bits_per_cycle"])
-    converters: dict[str, Any] = {"adc_model": "zigzag", "adc_bits": case["adc_bits"], "adc_gs_per_s": 1.0}
+    converters: dict[str, Any] = {"adc_model": "zigzag", "adc_bits": case["adc_bits"], "adc_rate_gs_per_s": 1.0}
     return AnalogSram(**same, **converters, dac_bits=case["bits_per_cycle"], columns_per_adc=1, pipelined=False)
 
 
@@ -92,7 +92,7 @@ def jia(supply_v: float, pass_ns: float, scale: float = 1.0) -> AnalogSram:
         dac_bits=1,
         adc_model="murmann",
         adc_bits=8,
-        adc_gs_per_s=1 / pass_ns,
+        adc_rate_gs_per_s=1 / pass_ns,
         adc_energy_scale=scale,
         columns_per_adc=1,
         full_range=True,
@@ -119,7 +119,7 @@ def wang(supply_v: float, scale: float = 1.0) -> AnalogSram:
         dac_bits=8,
         adc_model="murmann",
         adc_bits=8,
-        adc_gs_per_s=1 / array_ns,
+        adc_rate_gs_per_s=1 / array_ns,
         adc_energy_scale=scale,
         columns_per_adc=1,
         columns_summed=8,

@@ -237,7 +237,10 @@ def test_a_wrong_field_is_one_line(field: str, value: object, expected: str):
     ("changes", "expected"),
     [
         ({"cell": "gain-cell"}, "tiers.pcm.cell: expected on_us, off_us and read_v"),
-        ({"adc_energy_pj": None}, "tiers.pcm.adc_model: expected adc_energy_pj and adc_area_um2 with 'measured'"),
+        (
+            {"adc_energy_pj": None},
+            "tiers.pcm.adc_model: expected 'measured' if and only if adc_energy_pj and adc_area_um2 are given",
+        ),
     ],
 )
 def test_what_a_model_needs_is_told(changes: dict[str, object], expected: str):

@@ -39,7 +39,7 @@ ANALOG = AnalogSram(
     dac_bits=1,
     adc_bits=6,
     adc_model="murmann",
-    adc_gs_per_s=0.5,
+    adc_rate_gs_per_s=0.5,
     columns_per_adc=8,
     pipelined=True,
     array_ns=4.0,
@@ -81,7 +81,7 @@ def random_fields(tier: TierKind) -> dict[str, np.ndarray[Any, Any]]:
     return fields | {
         "dac_bits": draw.integers(1, 9, CHIPS),
         "adc_bits": draw.integers(1, 13, CHIPS),
-        "adc_gs_per_s": draw.uniform(0.01, 2, CHIPS),
+        "adc_rate_gs_per_s": draw.uniform(0.01, 2, CHIPS),
         "adc_energy_scale": draw.uniform(0.2, 4, CHIPS),
         "columns_per_adc": 2 ** draw.integers(0, 8, CHIPS),
         "columns_summed": 2 ** draw.integers(0, 4, CHIPS),

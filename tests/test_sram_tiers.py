@@ -129,7 +129,7 @@ def analog(**fields: Any) -> AnalogSram:
         "adc_model": "measured",
         "adc_energy_pj": 2.0,
         "adc_area_um2": 500.0,
-        "adc_gs_per_s": 0.5,
+        "adc_rate_gs_per_s": 0.5,
         "columns_per_adc": 8,
         "technology_nm": 28.0,
         "supply_v": 0.9,
@@ -268,7 +268,7 @@ def test_a_tier_goes_to_yaml_and_back() -> None:
 
 def test_an_operation_of_h3pimaps_crossbars_comes_out_of_components() -> None:
     """8 input bits x 128 conversions at 1 GS/s: 1.024 us a vector, and 0.131 ms for 512 x 512 with 128 tokens."""
-    one: dict[str, Any] = {"adc_energy_pj": None, "adc_area_um2": None, "adc_model": "isaac", "adc_gs_per_s": 1.0}
+    one: dict[str, Any] = {"adc_energy_pj": None, "adc_area_um2": None, "adc_model": "isaac", "adc_rate_gs_per_s": 1.0}
     one |= {"array_rows": 128, "array_cols": 128, "rows_at_once": 128, "weight_bits": 8, "input_bits": 8, "dac_bits": 1}
     tier = analog(**one, arrays=25600, adc_bits=7, columns_per_adc=128, array_ns=10.0, technology_nm=22.0, supply_v=0.8)
     assert float(tier.figures.operation_ns) == pytest.approx(1024)

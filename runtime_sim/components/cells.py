@@ -6,14 +6,15 @@ data/cells.yaml.
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from ..cost import FloatArray
 from ..kinds.base import Fields, NonNegative, Positive
-from .tables import chosen, table
+from .tables import table
 
 
 class Cell(Fields):
@@ -47,6 +48,11 @@ class Cell(Fields):
             raise ValueError("read_pj: expected a value, or on_us, off_us and read_v to derive it from")
         return self
 
+    def expect_read_time(self) -> None:
+        """Where inputs are no lengths of pulses, a read that is not published lasts as long as the cell says."""
+        if self.read_pj is None and self.read_ns is None:
+            raise ValueError("cell: expected read_pj or read_ns, got neither")
+
     def read_energy_pj(self, longest_ns: ArrayLike | None = None) -> FloatArray:
         """One input cycle of one cell; `longest_ns`: how long a row is held at most, if inputs are pulse lengths."""
         held_ns = self.read_ns if longest_ns is None else longest_ns
@@ -64,9 +70,15 @@ def named_cells() -> Mapping[str, Mapping[str, float]]:
     }
 
 
-def cell_fields(given: object) -> object:
+def _fields(given: object) -> object:
     """What a chip file says of a cell, as fields: a name stands for its row of data/cells.yaml."""
-    return dict(chosen("cell", given, named_cells())) if isinstance(given, str) else given
+    if isinstance(given, str) and given not in named_cells():
+        raise ValueError(f"expected one of {', '.join(named_cells())}, got {given!r}")
+    return dict(named_cells()[given]) if isinstance(given, str) else given
+
+
+NamedCell = Annotated[Cell, BeforeValidator(_fields)]
+"""A cell by its fields, or by the name of a row of data/cells.yaml."""
 
 
 def mean_conductance_us(on_us: ArrayLike, off_us: ArrayLike) -> FloatArray:

@@ -66,7 +66,7 @@ def parts_full_mw(parts: Mapping[str, Part]) -> dict[str, float]:
     return {name: part.count * (part.power_mw + part.leakage_mw) for name, part in parts.items()}
 
 
-def parts_operation_pj(parts: Mapping[str, Part], time_ns: ArrayLike, arrays_a_tile: ArrayLike) -> FloatArray:
-    """What one operation of one array has of the parts of its tile that run with it (mW ns = pJ)."""
-    power_mw = sum(part.count * part.power_mw for part in parts.values() if not part.moves_data)
-    return power_mw * np.asarray(time_ns, np.float64) / np.asarray(arrays_a_tile, np.float64)
+def parts_operation_pj(parts: Mapping[str, Part], time_ns: ArrayLike, arrays: ArrayLike) -> FloatArray:
+    """What one operation of one of so many arrays has of the parts that run with them all (mW ns = pJ)."""
+    power_mw = sum(part.count * part.power_mw * np.where(part.moves_data, 0, 1) for part in parts.values())
+    return power_mw * np.asarray(time_ns, np.float64) / np.asarray(arrays, np.float64)

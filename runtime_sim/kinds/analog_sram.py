@@ -1,19 +1,19 @@
 """Analog computing in SRAM: columns of cells sum currents or charges, and converters read them."""
 
 import numpy as np
-from pydantic import model_validator
 
 from ..arithmetic import AnalogDot, Arithmetic, BitSerial
 from ..coarse_bit_serial import CoarseBitSerial
-from ..components.converters import ADC_MODELS, DAC_MODELS, Converter, adc, dac
+from ..components.converters import Converter, dac
 from ..components.logic import Part, accumulator, place_value_tree, times, where
 from ..cost import FloatArray, IntArray, ceil_div
 from .arrays import ArrayFigures
 from .base import Bits, Count, NonNegative, Positive
+from .converted import ConvertedArrays, DacModel
 from .sram_macro import Parts, SramMacro
 
 
-class AnalogSram(SramMacro):
+class AnalogSram(SramMacro, ConvertedArrays):
     """Macros as modelled by ZigZag (ICCAD'23; imc_array), with options for charge domain and shared converters.
 
     In one pass, `rows_at_once` rows are driven by one slice of their inputs after the other. Each cell multiplies by a
@@ -26,18 +26,7 @@ class AnalogSram(SramMacro):
 
     dac_bits: Bits
     """Input bits that drive a row at once."""
-    dac_model: str = "zigzag"
-    adc_model: str
-    adc_gs_per_s: Positive
-    """Conversions a nanosecond; the model "zigzag" sets its own time."""
-    adc_energy_scale: Positive = 1.0
-    """The one constant that may be calibrated: fits of converters are good to a factor of three."""
-    adc_energy_pj: NonNegative | None = None
-    """Of one conversion, with the model "measured"."""
-    adc_area_um2: NonNegative | None = None
-    """Of one converter, with the model "measured"."""
-    columns_per_adc: Count
-    """Columns that take turns at one converter (or groups of `columns_summed` columns)."""
+    dac_model: DacModel = "zigzag"
     columns_summed: Count = 1
     gates_per_cell: NonNegative = 1.0
     """NAND2 gates beside the 6 transistors of a cell."""
@@ -53,23 +42,6 @@ class AnalogSram(SramMacro):
     pipelined: bool
     """Whether columns are held, so that the next slice settles while this one is converted."""
 
-    @model_validator(mode="after")
-    def _converters_known(self) -> "AnalogSram":
-        for name, known in (("adc_model", ADC_MODELS), ("dac_model", DAC_MODELS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
-        given = self.adc_energy_pj is not None and self.adc_area_um2 is not None
-        if given != (self.adc_model == "measured"):
-            raise ValueError(
-                "adc_model: expected 'measured' if and only if adc_energy_pj and adc_area_um2 are given, "
-                f"got {self.adc_model!r}"
-            )
-        if self.columns_per_adc > self.array_cols:
-            raise ValueError(
-                f"columns_per_adc: expected at most {self.array_cols}, all of an array, got {self.columns_per_adc}"
-            )
-        return self
-
     @property
     def slice_bits(self) -> int:
         return self.dac_bits
@@ -80,23 +52,9 @@ class AnalogSram(SramMacro):
         return ceil_div(self.cells_a_weight, self.columns_summed)
 
     @property
-    def adc(self) -> Converter:
-        """One converter of columns."""
-        return adc(
-            self.adc_model,
-            self.adc_bits,
-            self.adc_gs_per_s,
-            self.technology_nm,
-            self.supply_v,
-            rows=self.array_rows,
-            energy_pj=self.adc_energy_pj,
-            area_um2=self.adc_area_um2,
-        )
-
-    @property
     def dac(self) -> Converter:
         """One converter of inputs."""
-        return dac(self.dac_model, self.dac_bits, self.adc_gs_per_s, self.technology_nm, self.supply_v)
+        return dac(self.dac_model, self.dac_bits, self.adc_rate_gs_per_s, self.technology_nm, self.supply_v)
 
     @property
     def row_parts(self) -> Parts:
@@ -115,7 +73,7 @@ class AnalogSram(SramMacro):
 
     @property
     def output_parts(self) -> Parts:
-        one, converter = self.gates, self.adc
+        one, converter = self.gates, self.converter
         cells = self.array_rows * self.cells_a_weight
         line_pj = cells * ((1.0 - self.weight_sparsity) * self.cell.bit_line_pj)
         conversions = self.conversions

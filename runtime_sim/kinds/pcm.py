@@ -56,4 +56,5 @@ class Pcm(TiledArrays):
     def arithmetic(self, precision: str | None = None) -> Arithmetic:
         """Analog sums of whole operands, scaled vector by vector; the range of output converters is set from data."""
         mode = self.mode(precision)
-        return AnalogDot(mode.input_bits, mode.weight_bits, mode.output_bits, self.array_rows, per_vector=True)
+        bits = min(mode.output_bits, self.adc_bits)
+        return AnalogDot(mode.input_bits, mode.weight_bits, bits, self.array_rows, per_vector=True)

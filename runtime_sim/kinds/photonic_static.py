@@ -76,7 +76,7 @@ class PhotonicStatic(ArrayTier):
 
     def arithmetic(self, precision: str | None = None) -> Arithmetic:
         mode = self.mode(precision)
-        return AnalogDot(mode.input_bits, mode.weight_bits, mode.output_bits)
+        return AnalogDot(mode.input_bits, mode.weight_bits, min(mode.output_bits, self.adc_bits))
 
     @property
     def passes(self) -> int:

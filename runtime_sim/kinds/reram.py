@@ -1,35 +1,28 @@
 """ReRAM arrays: inputs of a few bits at a time onto rows of resistive cells, currents summed and converted."""
 
 import numpy as np
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from ..arithmetic import AnalogDot, Arithmetic
-from ..components.converters import DAC_MODELS, Converter, dac
+from ..components.converters import Converter, dac
 from ..components.tiles import input_cycles
 from .arrays import Number
 from .base import Bits, Positive
+from .converted import DacModel
 from .tiled import TiledArrays
 
 
 class DrivenArrays(TiledArrays):
     """Arrays whose inputs come `dac_bits` at a time, so that a vector takes ceil(input_bits / dac_bits) cycles."""
 
-    dac_model: str
+    dac_model: DacModel
     dac_bits: Bits
     read_ns: Positive
     """One input cycle: driving, settling and holding."""
 
-    @field_validator("dac_model")
-    @classmethod
-    def _known_dac(cls, model: str) -> str:
-        if model not in DAC_MODELS:
-            raise ValueError(f"expected one of {', '.join(DAC_MODELS)}, got {model!r}")
-        return model
-
     @model_validator(mode="after")
     def _rows_are_held(self) -> "DrivenArrays":
-        if self.cell.read_pj is None and self.cell.read_ns is None:
-            raise ValueError("cell: expected read_pj or read_ns, got neither")
+        self.cell.expect_read_time()
         return self
 
     @property

@@ -1,11 +1,10 @@
 """ReRAM arrays read in voltage mode: a neuron at each column integrates and converts, without a separate ADC."""
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from ..arithmetic import AnalogDot, Arithmetic
-from ..components.cells import Cell, cell_area_um2, cell_fields
+from ..components.cells import NamedCell, cell_area_um2
 from ..components.neurons import conversion_steps, integration_steps, magnitude_bits, phases, word_line_pj
-from ..errors import InputError
 from .arrays import ArrayFigures, ArrayTier
 from .base import NonNegative, Positive
 
@@ -13,12 +12,11 @@ from .base import NonNegative, Positive
 class VoltageReRam(ArrayTier):
     """NeuRRAM (Wan et al., Nature 2022): `array_rows` pairs of differential rows, one neuron a column.
 
-    `output_bits` of a neuron are its converter's, `adc_bits` too. A word line is switched for each magnitude bit.
+    A neuron converts to `output_bits`, which are `adc_bits`. A word line is switched for each magnitude bit.
     """
 
     technology_nm: Positive
-    cell: Cell
-    """Its fields, or the name of a row of components/data/cells.yaml."""
+    cell: NamedCell
     integrate_ns: Positive
     """One sample of a column, settling included; `step_ns` one step of the converter."""
     step_ns: Positive
@@ -38,18 +36,11 @@ class VoltageReRam(ArrayTier):
     leakage_mw: NonNegative
     """Of one array."""
 
-    @field_validator("cell", mode="before")
-    @classmethod
-    def _named(cls, given: object) -> object:
-        try:
-            return cell_fields(given)
-        except InputError as error:  # the reader of chip files knows only the errors of fields
-            raise ValueError(str(error).removeprefix("cell: ")) from None
-
     @model_validator(mode="after")
     def _cells_are_read(self) -> "VoltageReRam":
-        if self.cell.read_pj is None and self.cell.read_ns is None:
-            raise ValueError("cell: expected read_pj or read_ns, got neither")
+        self.cell.expect_read_time()
+        if self.output_bits != self.adc_bits:
+            raise ValueError(f"output_bits: expected the {self.adc_bits} of adc_bits, got {self.output_bits}")
         return self
 
     @property

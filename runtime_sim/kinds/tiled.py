@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from ..components.cells import Cell, cell_area_um2, cell_fields
-from ..components.converters import ADC_MODELS, Converter, adc
+from ..components.cells import NamedCell, cell_area_um2
+from ..components.converters import Converter
 from ..components.tiles import (
     Part,
     cycle_ns,
@@ -23,31 +23,20 @@ from ..components.tiles import (
     parts_operation_pj,
 )
 from ..cost import ceil_div
-from ..errors import InputError
-from .arrays import ArrayFigures, ArrayTier, Number
-from .base import Count, NonNegative, Positive
+from .arrays import ArrayFigures, Number
+from .base import Count, NonNegative
+from .converted import ConvertedArrays
 
 
-class TiledArrays(ArrayTier):
+class TiledArrays(ConvertedArrays):
     """`tiles` tiles that share `arrays` arrays evenly; a kind says how inputs are driven onto the rows."""
 
     tiles: Count
-    technology_nm: Positive
-    supply_v: Positive
-    cell: Cell
-    """Its fields, or the name of a row of components/data/cells.yaml."""
+    cell: NamedCell
     devices_a_cell: Count = 1
     """Devices that hold the value of one cell, e.g. of both signs: each conducts, and each is written."""
     line_pj: NonNegative = 0.0
     """Driving one row across an array for one input cycle, without its converter."""
-    adc_model: str
-    adc_rate_gs_per_s: Positive
-    columns_per_adc: Count
-    adc_energy_scale: Positive = 1.0
-    """The one constant that is calibrated to a chip's published energy; 1: none is."""
-    adc_energy_pj: NonNegative | None = None
-    """Of the model "measured", as `adc_area_um2`."""
-    adc_area_um2: NonNegative | None = None
     shift_add_pj: NonNegative
     """Adding one conversion to the sum of its output, at its place."""
     fill_cycles: Annotated[int, Field(ge=0)] = 0
@@ -57,37 +46,8 @@ class TiledArrays(ArrayTier):
     chip_parts: dict[str, Part] = Field(default_factory=dict)
     """Circuits of the whole tier, by name."""
 
-    @field_validator("cell", mode="before")
-    @classmethod
-    def _named(cls, given: object) -> object:
-        try:
-            return cell_fields(given)
-        except InputError as error:  # the reader of chip files knows only the errors of fields
-            raise ValueError(str(error).removeprefix("cell: ")) from None
-
-    @field_validator("adc_model")
-    @classmethod
-    def _known(cls, model: str) -> str:
-        if model not in ADC_MODELS:
-            raise ValueError(f"expected one of {', '.join(ADC_MODELS)}, got {model!r}")
-        return model
-
     @model_validator(mode="after")
-    def _measured_is_given(self) -> "TiledArrays":
-        if self.adc_model == "measured" and (self.adc_energy_pj is None or self.adc_area_um2 is None):
-            raise ValueError("adc_model: expected adc_energy_pj and adc_area_um2 with 'measured', got none")
-        if self.adc_model != "measured" and (self.adc_energy_pj is not None or self.adc_area_um2 is not None):
-            raise ValueError(
-                f"adc_model: expected 'measured' with adc_energy_pj and adc_area_um2, got {self.adc_model!r}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _converters_have_columns(self) -> "TiledArrays":
-        if self.columns_per_adc > self.array_cols:
-            raise ValueError(
-                f"columns_per_adc: expected at most {self.array_cols}, all of an array, got {self.columns_per_adc}"
-            )
+    def _tiles_have_arrays(self) -> "TiledArrays":
         if self.tiles > self.arrays:
             raise ValueError(f"tiles: expected at most one for each of {self.arrays} arrays, got {self.tiles}")
         return self
@@ -113,29 +73,16 @@ class TiledArrays(ArrayTier):
         """The converter of one row: pJ of an input cycle, silicon."""
 
     @property
-    def conversion(self) -> Converter:
-        """The converter behind the columns."""
-        return adc(
-            self.adc_model,
-            self.adc_bits,
-            self.adc_rate_gs_per_s,
-            self.technology_nm,
-            self.supply_v,
-            rows=self.array_rows,
-            energy_pj=self.adc_energy_pj,
-            area_um2=self.adc_area_um2,
-        )
-
-    @property
     def operation_ns(self) -> Number:
         """From one vector to the next."""
-        one = cycle_ns(self.array_read_ns, self.conversion.time_ns, self.columns_per_adc)
+        one = cycle_ns(self.array_read_ns, self.converter.time_ns, self.columns_per_adc)
         return operation_ns(self.cycles, self.fill_cycles, one)
 
     @property
     def figures(self) -> ArrayFigures:
         time_ns, cycles = self.operation_ns, np.asarray(self.cycles)
         parts_pj = parts_operation_pj(self.tile_parts, time_ns, self.arrays_a_tile)
+        parts_pj = parts_pj + parts_operation_pj(self.chip_parts, time_ns, self.arrays)
         conversions, devices = cycles * self.cells_a_weight, self.cells_a_weight * self.devices_a_cell
         return ArrayFigures(
             operation_ns=time_ns,
@@ -143,7 +90,7 @@ class TiledArrays(ArrayTier):
             line_pj=cycles * self.line_pj,
             dac_pj=cycles * self.drive.energy_pj,
             digital_pj=conversions * self.shift_add_pj + parts_pj / self.weight_cols,
-            adc_pj=conversions * self.conversion.energy_pj * self.adc_energy_scale,
+            adc_pj=conversions * self.converter.energy_pj * self.adc_energy_scale,
             write_row_ns=self.cell.write_pulses * self.cell.write_ns,
             write_weight_pj=devices * self.cell.write_pulses * self.cell.write_pj,
         )
@@ -157,7 +104,7 @@ class TiledArrays(ArrayTier):
     def areas_mm2(self) -> Mapping[str, Number]:
         """Silicon by component, all tiles."""
         cells_um2 = self.array_rows * self.array_cols * cell_area_um2(self.cell.area_f2, self.technology_nm)
-        converters_um2 = ceil_div(self.array_cols, self.columns_per_adc) * self.conversion.area_um2
+        converters_um2 = ceil_div(self.array_cols, self.columns_per_adc) * self.converter.area_um2
         return {
             "cells": self.arrays * cells_um2 * 1e-6,
             "dac": self.arrays * self.array_rows * self.drive.area_um2 * 1e-6,
