@@ -13,7 +13,7 @@ from .converted import ConvertedArrays, DacModel
 from .sram_macro import Parts, SramMacro
 
 
-class AnalogSram(SramMacro, ConvertedArrays):
+class AnalogSram(SramMacro, ConvertedArrays):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Macros as modelled by ZigZag (ICCAD'23; imc_array), with options for charge domain and shared converters.
 
     In one pass, `rows_at_once` rows are driven by one slice of their inputs after the other. Each cell multiplies by a
