@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations_with_replacement, product
+from itertools import accumulate, combinations_with_replacement, product
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from h3c.passes.placement.problem import (
     REWRITTEN,
     STREAMED,
     Family,
+    Floats,
     Ints,
     OperatorType,
+    OptionSet,
     Problem,
 )
 from h3c.passes.placement.tables import PartKind, PartPrices, families
@@ -94,6 +96,29 @@ def toy_problem(pricer: ToyPricer, products: list[ToyProduct], objective: str, s
         tables = families(pricer, kind)
         types.append(OperatorType(repr(kind), members, options_of(tables, pricer.arrays, ("",)), tables))
     return Problem(pricer.tiers, pricer.arrays, tuple(types), objective, 7, 11.0, static_mw)
+
+
+def given_options(
+    latency_ps: Ints, energy_pj: Floats, resident: Ints, scratch: Ints, rounds: int | Ints = 1
+) -> OptionSet:
+    """Options of given figures, one a row, columns are tiers; where there is scratch nothing is resident.
+
+    The last tier streams.
+    """
+    mode = np.where(scratch > 0, REWRITTEN, np.where(resident > 0, RESIDENT, 0))
+    mode[:, -1] = STREAMED
+    ones = np.ones(mode.shape, np.int64)
+    held = resident * (mode == RESIDENT)
+    return OptionSet(latency_ps, energy_pj, held, scratch, mode, ones, ones, ones, 0 * ones, rounds * ones[:, 0])
+
+
+def types_of(options: list[tuple[int, OptionSet]]) -> tuple[OperatorType, ...]:
+    """A type for each (operators, their options), its members one behind the other."""
+    ends = accumulate(count for count, _ in options)
+    return tuple(
+        OperatorType(f"type {k}", tuple(range(end - count, end)), own)
+        for k, (end, (count, own)) in enumerate(zip(ends, options, strict=True))
+    )
 
 
 Figures = tuple[int, float, tuple[int, ...], tuple[int, ...]]

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from h3c.runtime_sim.components.links import link_pj_per_bit, puma_router_power_mw, routers_area_mm2
 from h3c.runtime_sim.components.logic import accumulator, adder_tree, gates, place_value_tree
 from h3c.runtime_sim.components.memories import buffer, dram_pj_per_bit, sram_cell, sram_write_row_ns
+from h3c.runtime_sim.cost import FloatArray
 from h3c.runtime_sim.errors import InputError
 
 ONE = gates(28, 0.9)
 
 
-def adders_of(energy_pj: object) -> float:
-    return float(energy_pj) / float(ONE.adder.energy_pj)  # type: ignore[arg-type]
+def adders_of(energy_pj: FloatArray) -> float:
+    return float(energy_pj) / float(ONE.adder.energy_pj)
 
 
 def test_a_full_adder_is_three_nand2_and_two_xor2() -> None:

@@ -158,10 +158,7 @@ def test_an_op_without_a_kernel_does_not_stop_the_others(tmp_path: Path):
         i=np.arange(8, dtype=np.uint16),  # onnxruntime shifts no 16-bit integers
         j=np.ones(8, np.uint16),
     )
-    try:
-        module = read(source, tmp_path)
-    except Exception as error:  # the reader asks onnxruntime for types
-        pytest.skip(f"the reader refuses such an op: {error}")
+    module = read(source, tmp_path)
     run_passes(module, [FoldConstants()])
     assert names(module) == ["onnx.BitShift", "onnx.Cast", "onnx.Add", "onnx.Add"]
 

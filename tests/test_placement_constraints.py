@@ -5,7 +5,7 @@ from itertools import combinations_with_replacement, product
 
 import numpy as np
 import pytest
-from placement_toy import ToyPricer, ToyProduct, ToyTier, every_plan, toy_problem
+from placement_toy import ToyPricer, ToyProduct, ToyTier, every_plan, given_options, toy_problem, types_of
 
 from h3c.passes.placement.constraints import Constraints, constrained
 from h3c.passes.placement.front import front
@@ -20,37 +20,20 @@ UNLIMITED = (None, None, None)
 
 def random_problem(rng: np.random.Generator, objective: str = "latency") -> Problem:
     """Up to three types of up to two operators, each with up to five options, on two array tiers and one without."""
-    types: list[OperatorType] = []
-    position = 0
-    for k in range(int(rng.integers(1, 4))):
-        count = int(rng.integers(1, 3))
-        types.append(OperatorType(f"type {k}", tuple(range(position, position + count)), random_options(rng)))
-        position += count
+    types = types_of([(int(rng.integers(1, 3)), random_options(rng)) for _ in range(int(rng.integers(1, 4)))])
     capacity = np.array([*rng.integers(2, 12, 2), 0], np.int64)
     fixed = int(rng.integers(0, 20)), float(rng.integers(0, 20))
     power = float(rng.choice([0.0, 100.0, 2000.0]))
-    return Problem(("a", "b", "c"), capacity, tuple(types), objective, *fixed, power, (), (1, 0, 5, 0))
+    return Problem(("a", "b", "c"), capacity, types, objective, *fixed, power, (), (1, 0, 5, 0))
 
 
 def random_options(rng: np.random.Generator) -> OptionSet:
     rows = int(rng.integers(1, 6))
     held = lambda: (rng.choice([0, 0, 1, 2, 3], (rows, 3)) * [1, 1, 0]).astype(np.int64)  # noqa: E731
-    ones = np.ones((rows, 3), np.int64)
     resident, scratch = held(), held()
-    mode = np.where(scratch > 0, 2, np.where(resident > 0, 1, 0))
-    return OptionSet(
-        rng.integers(1, 60, rows),
-        rng.integers(0, 60, rows).astype(np.float64),
-        resident * (mode == 1),
-        scratch,
-        mode,
-        ones,
-        ones,
-        ones,
-        0 * ones,
-        rng.integers(1, 3, rows),
-        rng.integers(0, 40, (rows, 4)),
-    )
+    latency, energy = rng.integers(1, 60, rows), rng.integers(0, 60, rows).astype(np.float64)
+    given = given_options(latency, energy, resident, scratch, rng.integers(1, 3, rows))
+    return replace(given, busy_ps=rng.integers(0, 40, (rows, 4)))
 
 
 def plans(problem: Problem) -> list[Plan]:

@@ -6,11 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from placement_toy import ToyPricer, ToyProduct, ToyTier, every_plan, figures_of, least, toy_problem, undominated
+from placement_toy import (
+    ToyPricer,
+    ToyProduct,
+    ToyTier,
+    every_plan,
+    figures_of,
+    given_options,
+    least,
+    toy_problem,
+    types_of,
+    undominated,
+)
 
 from h3c.passes.placement.problem import (
     OBJECTIVES,
-    OperatorType,
     OptionSet,
     PlacementError,
     Problem,
@@ -25,29 +35,14 @@ EXAMPLES = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     derandomize=True,
 )
-TIERS = 3
+Row = tuple[int, int, list[int], list[int]]
 
 
-def option_set(rows: list[tuple[int, int, list[int], list[int]]]) -> OptionSet:
+def option_set(rows: list[Row]) -> OptionSet:
     """Options of given latency, energy, resident and scratch arrays on two tiers; the third streams."""
-    count = len(rows)
-    resident = np.array([[*row[2], 0] for row in rows], np.int64)
-    scratch = np.array([[*row[3], 0] for row in rows], np.int64)
-    mode = np.where(scratch > 0, 2, np.where(resident > 0, 1, 0))
-    mode[:, 2] = 3
-    ones = np.ones((count, TIERS), np.int64)
-    return OptionSet(
-        np.array([row[0] for row in rows], np.int64),
-        np.array([row[1] for row in rows], np.float64),
-        resident * (mode == 1),
-        scratch,
-        mode,
-        ones,
-        ones,
-        ones,
-        np.zeros((count, TIERS), np.int64),
-        np.ones(count, np.int64),
-    )
+    latency, energy, resident, scratch = zip(*rows, strict=True)
+    held = (np.array([[*row, 0] for row in arrays], np.int64) for arrays in (resident, scratch))
+    return given_options(np.array(latency, np.int64), np.array(energy, np.float64), *held)
 
 
 arrays = st.lists(st.sampled_from([0, 0, 1, 2, 3, 5]), min_size=2, max_size=2)
@@ -57,18 +52,12 @@ options = st.tuples(st.integers(1, 60), st.integers(0, 60), arrays, arrays)
 @st.composite
 def problems(draw: st.DrawFn, objective: str) -> Problem:
     """Up to three types of up to two operators, each with up to six options."""
-    types: list[OperatorType] = []
-    position = 0
-    for k in range(draw(st.integers(1, 3))):
-        count = draw(st.integers(1, 2))
-        rows = draw(st.lists(options, min_size=1, max_size=6))
-        members = tuple(range(position, position + count))
-        types.append(OperatorType(f"type {k}", members, option_set(rows)))
-        position += count
+    rows = st.lists(options, min_size=1, max_size=6).map(option_set)
+    types = types_of(draw(st.lists(st.tuples(st.integers(1, 2), rows), min_size=1, max_size=3)))
     capacity = np.array([draw(st.integers(1, 12)), draw(st.integers(1, 12)), 0], np.int64)
     fixed = draw(st.integers(0, 20)), float(draw(st.integers(0, 20)))
     static = draw(st.sampled_from([0.0, 100.0, 2000.0]))
-    return Problem(("a", "b", "c"), capacity, tuple(types), objective, *fixed, static)
+    return Problem(("a", "b", "c"), capacity, types, objective, *fixed, static)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -92,8 +92,7 @@ def test_a_split_costs_what_its_parts_cost(seed: int) -> None:
     """A population priced by lookups, against parts priced one by one with the rule written anew in the toy."""
     pricer, products = a_toy(seed)
     splitter = a_splitter((pricer, products))
-    if not splitter.usable:
-        pytest.skip("no tier holds an operator whole")
+    assert splitter.usable
     plans = [equal_split(splitter), *(random_split(splitter, s) for s in range(3))]
     totals = splitter.total(as_plans(*plans))
     for p, plan in enumerate(plans):
