@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 
 from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, PartAttr, WeightOp
 from ..dialects.tile import ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp, YieldOp
-from ..dialects.values import buffer, placed, producer, shape_of, tensor_type
+from ..dialects.values import buffer, placed, producer, shape_of, static_weight, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.cost import busy_ps, closed_form_ps
@@ -86,8 +86,12 @@ class _Lowering:
         default_factory=dict[tuple[SSAValue, PartAttr], SSAValue]
     )
     block: Block = field(default_factory=Block)
+    first: list[ProgramOp] = field(default_factory=list[ProgramOp])
+    """On a pipelined chip: programs of the open segment that wait for nothing, which come before all else in it."""
     segment: int = 0
     step: int = 0
+    first_step: int = 0
+    """The step that the open segment begins with."""
 
     def run(self) -> None:
         old = self.function.body.block
@@ -211,8 +215,9 @@ class _Lowering:
         weight, tier = self.values[op.w], SymbolRefAttr("chip", [part.tier_name])
         streams = not self._holds(part)
         if not streams and part.is_rewritten:
-            program = self._program(op, part, self.step)
-            ops.append(program)
+            ahead = self.chip.schedule == "pipelined" and static_weight(op.w) is not None
+            program = self._program(op, part, self.first_step if ahead else self.step)
+            (self.first if ahead else ops).append(program)
             weight = program.result
         elif not streams:
             weight = self.residents[op.result, part]
@@ -288,6 +293,9 @@ class _Lowering:
         return outs[len(leaving) :]
 
     def _add_segment(self, top: Block, inner: list[SSAValue]) -> list[SSAValue]:
+        if self.first and self.block.first_op is not None:
+            self.block.insert_ops_before(self.first, self.block.first_op)
+        self.first, self.first_step = [], self.step
         self.block.add_op(YieldOp(inner))
         segment = SegmentOp(self.segment, [value.type for value in inner], Region(self.block))
         for value, out in zip(inner, segment.outs, strict=True):

@@ -4,6 +4,9 @@ Units run one after the other, so a value is live from its unit to the last one 
 gets a place in the buffer if it still fits beside those that are live; else it goes off chip, and whoever makes or
 reads it streams it chunk by chunk. An argument that several units read is loaded once, if it fits. Results of the
 function go off chip where they are made; one that is also read later stays in the buffer and is stored from there.
+
+On a pipelined chip the operators of a segment run at the same time, and before placement there is but one segment: a
+value keeps its room to the end.
 """
 
 from collections.abc import Sequence
@@ -57,7 +60,7 @@ def place_values(function: FuncOp, units: Sequence[Unit], chip: Chip) -> ValuePl
         for value in unit.outs:
             if value in readers and takes(value) and value in returned:
                 places.stores.setdefault(index, []).append(value)
-        for value in [*unit.ins, *unit.outs]:
+        for value in [*unit.ins, *unit.outs] if chip.schedule == "sequential" else ():
             if value in live and readers[value][-1] <= index:
                 del live[value]
     return places

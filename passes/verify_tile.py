@@ -1,5 +1,6 @@
 """verify-tile: prove by one walk that a plan can run, and that each execution is like the first."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,6 +86,8 @@ class _Verifier(Visitor):
 
     def segment_ends(self, op: SegmentOp) -> None:
         """What leaves the segment lives on under its own name (`definition`)."""
+        if self.chip.schedule == "pipelined":
+            self._free(op.body.block.ops)
 
     def _begin(self, op: StepOp) -> None:
         """A timed op: its step does not fall, and what it reads in arrays is still there."""
@@ -217,8 +220,14 @@ class _Verifier(Visitor):
             raise InputError(
                 f"{where(op)}: expected at most {self.chip.buffer.size_bytes} bytes in the buffer, got {used}"
             )
-        for value in [value for value, readers in self.readers.items() if op in readers or not readers]:
-            self.readers[value].discard(op)
+        if self.chip.schedule == "sequential":
+            self._free((op,))
+
+    def _free(self, done: Iterable[Operation]) -> None:
+        """Ops that ran at the same time are done: what nobody else reads leaves the buffer."""
+        done = set(done)
+        for value in [value for value, readers in self.readers.items() if not readers.isdisjoint(done) or not readers]:
+            self.readers[value] -= done
             if not self.readers[value]:
                 del self.readers[value], self.live[value]
 

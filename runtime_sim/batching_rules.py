@@ -13,6 +13,7 @@ from xdsl.ir import Operation, SSAValue
 from ..dialects.constants import Array
 from ..dialects.onnx import attr_int, attr_ints, attr_str, attribute, is_absent, make_op, operand
 from ..dialects.values import shape_of
+from .digital_ops import ELEMENTWISE
 
 if TYPE_CHECKING:
     from .batching import Region
@@ -331,14 +332,7 @@ def _of(rule: Rule, names: str) -> dict[str, Rule]:
 
 
 RULES: Mapping[str, Rule] = {
-    **_of(
-        _elementwise,
-        "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike"
-        " Ceil Celu Clip Cos Cosh Div Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish"
-        " Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal"
-        " Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu"
-        " Where Xor",
-    ),
+    **_of(_elementwise, " ".join(sorted(ELEMENTWISE))),
     **_of(_softmax, "Softmax LogSoftmax Hardmax"),
     **_of(_layer_norm, "LayerNormalization RMSNormalization"),
     **_of(_over_axis(-1), "LpNormalization TopK"),

@@ -62,13 +62,10 @@ class Chip(Fields):
                 f"chip {self.name}: expected one of the tiers {', '.join(self.tiers)}, got {name!r}"
             ) from None
 
-    def expect_sequential(self) -> None:
-        """Plans for pipelined chips are not built yet: an error that says so."""
+    def expect_sequential(self, what: str) -> None:
+        """`what` reckons with operators that follow each other: an error for a chip where they overlap."""
         if self.schedule != "sequential":
-            raise InputError(
-                f"chip {self.name}: expected schedule 'sequential' (plans for pipelined chips are not built yet), "
-                f"got '{self.schedule}'"
-            )
+            raise InputError(f"chip {self.name}: {what}: expected schedule 'sequential', got '{self.schedule}'")
 
     @property
     def digital(self) -> Digital:

@@ -34,6 +34,17 @@ FREE = VIEWS | frozenset(
 )
 """Ops that cost nothing: views, book-keeping, and what is known without reading data."""
 
+ELEMENTWISE = frozenset(
+    _names(
+        "Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike"
+        " Ceil Celu Clip Cos Cosh Div Dropout Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish"
+        " Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal"
+        " Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu"
+        " Where Xor"
+    )
+)
+"""Ops of which each output element comes from the elements at its place, operands broadcast."""
+
 MOVES = frozenset(
     _names(
         "CenterCropPad Compress Concat ConcatFromSequence ConstantOfShape DepthToSpace Expand EyeLike Gather"
@@ -77,7 +88,8 @@ _PER_INPUT = {
 """Lane operations an element of the first operand."""
 
 _SORTS = frozenset(_names("TopK Unique NonMaxSuppression"))
-_POOLS = frozenset(_names("AveragePool MaxPool LpPool"))
+POOLS = frozenset(_names("AveragePool MaxPool LpPool"))
+GLOBAL_POOLS = frozenset(_names("GlobalAveragePool GlobalMaxPool GlobalLpPool"))
 _NARY = frozenset(_names("Max Min Sum Mean"))
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -113,7 +125,7 @@ def lane_operations(op: Operation) -> int:
         return _recurrent_operations(op, _GATES[kind])
     if kind in _PER_INPUT:
         return first * _PER_INPUT[kind]
-    if kind in _POOLS:
+    if kind in POOLS:
         return outputs * prod(attr_ints(op, "kernel_shape", ()) or ())
     if kind in _NARY:
         return outputs * max(1, len(op.operands) - 1)

@@ -13,10 +13,14 @@ from heapq import heappop, heappush
 
 @dataclass(frozen=True)
 class After:
-    """A job waits for an earlier job of the same list: chunk by chunk, or (`whole`) for its last chunk."""
+    """A job waits for an earlier job of the same list: chunk by chunk, or (`whole`) for its last chunk.
+
+    `needs`: for each chunk of the waiting job how many chunks of the other have to be done; None: the same share.
+    """
 
     job: int
     whole: bool
+    needs: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ class _Engine:
             steps = max(1, len(producer.stages))
             there = producer.chunks if producer.stages else 1
             for chunk in range(1 if after.whole else chunks):
-                needed = there - 1 if after.whole else -(-(chunk + 1) * there // chunks) - 1
+                share = -(-(chunk + 1) * there // chunks) if after.needs is None else min(there, after.needs[chunk])
+                needed = there - 1 if after.whole else share - 1
                 gate = self.first[after.job] + needed * steps + steps - 1
                 self.gated.setdefault(gate, []).append(first + chunk * stages)
                 self.missing[first + chunk * stages] += 1

@@ -1,12 +1,13 @@
 """Time and energy of a plan: `simulate(module)`.
 
-Steps follow each other. In a step, ops that share no resource and do not wait for each other run side by side: one
-that has all its resources to itself takes its closed form, which the event engine would find too; others go through
-the engine. Steps that ask the same of the chip (the layers of a transformer) are simulated once.
+On a sequential chip steps follow each other. In a step, ops that share no resource and do not wait for each other run
+side by side: one that has all its resources to itself takes its closed form, which the event engine would find too;
+others go through the engine. On a pipelined chip the same holds of whole segments (module `flow`). Steps or segments
+that ask the same of the chip (the layers of a transformer) are simulated once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from math import fsum
@@ -14,7 +15,7 @@ from math import fsum
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp, NameLoc
 from xdsl.dialects.func import ReturnOp
-from xdsl.ir import Operation, OpResult, SSAValue
+from xdsl.ir import Operation
 
 from ..dialects.h3 import WeightOp
 from ..dialects.onnx import NoValueOp
@@ -29,7 +30,8 @@ from .cost import COMPONENTS, SHARED_PORTS
 from .errors import InputError
 from .events import After, Job, Run, alone
 from .events import simulate as simulate_jobs
-from .walk import Visitor, definition, walk
+from .flow import pipelined_jobs, producers
+from .walk import Visitor, walk
 from .work import OpWork, work_of
 
 
@@ -190,33 +192,40 @@ class _Timeline:
     def __init__(self, chip: Chip, record: bool):
         self.chip = chip
         self.record = record
+        self.pipelined = chip.schedule == "pipelined"
         self.now_ps = 0
         self.segments = 0
+        self.writes = False
         self.works: list[OpWork] = []
         self.busy_ps = dict.fromkeys(chip.tiers, 0)
         """Of the arrays of each tier, added up; of a tier without arrays, of its cores or lanes."""
         self.taken_ps: dict[str, int] = {}
-        """By tier from the first to the last of each op, by port of off-chip memory while it moves data."""
+        """By tier from the first to the last of each op, by port of off-chip memory while it moves data; on a pipelined
+        chip by resource while it is busy."""
         self.operations: list[OpTiming] = []
         self.intervals: list[Interval] = []
 
     def segment(self, index: int | None, ops: Sequence[tuple[StepOp, OpWork]]) -> None:
         self.segments += 1
-        for step, members in groupby(sorted(ops, key=lambda pair: pair[0].at), key=lambda pair: pair[0].at):
-            self._step(index, step, list(members))
+        if self.pipelined:
+            self._together(index, ops, pipelined_jobs(self.chip, ops))
+            return
+        for _, pairs in groupby(sorted(ops, key=lambda pair: pair[0].at), key=lambda pair: pair[0].at):
+            members = list(pairs)
+            positions = {op: position for position, (op, _) in enumerate(members)}
+            self._together(index, members, tuple(_job(op, work, positions) for op, work in members))
 
-    def _step(self, index: int | None, step: int, members: list[tuple[StepOp, OpWork]]) -> None:
-        positions = {op: position for position, (op, _) in enumerate(members)}
-        jobs = tuple(_job(op, work, positions) for op, work in members)
+    def _together(self, index: int | None, members: Sequence[tuple[StepOp, OpWork]], jobs: tuple[Job, ...]) -> None:
+        """Ops that begin when all before them have ended."""
         ends, runs = _simulated(jobs)
         offset, base = len(self.operations), self.now_ps
         starts = list(ends)
         for run in runs:
             starts[run.job] = min(starts[run.job], run.start_ps)
             work = members[run.job][1]
-            if work.tier is not None and run.resource in (work.tier, f"{work.tier}.arrays"):
+            if work.tier is not None and run.resource.partition(" ")[0] in (work.tier, f"{work.tier}.arrays"):
                 self.busy_ps[work.tier] += run.busy_ps * max(1, work.arrays)
-            if run.resource in SHARED_PORTS:
+            if self.pipelined or run.resource in SHARED_PORTS:
                 self._take(run.resource, run.busy_ps)
             if self.record:
                 span = (base + run.start_ps, base + run.end_ps)
@@ -224,11 +233,19 @@ class _Timeline:
         for (op, work), start, end in zip(members, starts, ends, strict=True):
             energy = {part: float(pj) for part, pj in work.work.energy_pj.items()}
             span = ((base + start) / 1000, (base + end) / 1000)
-            self.operations.append(OpTiming(name_of(op), op.name, work.tier, index, step, *span, energy))
+            self.operations.append(OpTiming(name_of(op), op.name, work.tier, index, op.at, *span, energy))
             self.works.append(work)
-            if work.tier is not None:
+            self.writes = self.writes or int(work.work.rows_written) > 0
+            if work.tier is not None and not self.pipelined:
                 self._take(work.tier, end - start)
         self.now_ps += max(ends, default=0)
+
+    @property
+    def period_ps(self) -> int:
+        """Arrays that are written again in each execution belong to it from its begin to its end."""
+        if self.pipelined and self.writes:
+            return self.now_ps
+        return max(self.taken_ps.values(), default=0)
 
     def _take(self, resource: str, ps: int) -> None:
         self.taken_ps[resource] = self.taken_ps.get(resource, 0) + ps
@@ -251,24 +268,13 @@ def _job(op: StepOp, work: OpWork, positions: Mapping[StepOp, int]) -> Job:
     after: dict[int, bool] = {}
     for number, operand in enumerate(op.operands):
         by_chunks = number == 0 and (isinstance(op, LoadOp | StoreOp) or (isinstance(op, MvmOp) and op.window is None))
-        for producer, joined in _producers(operand):
+        for producer, joined in producers(operand):
             if isinstance(producer, StepOp) and producer in positions:
                 job = positions[producer]
                 after[job] = after.get(job, False) or joined or not by_chunks
     stages = tuple((resource, int(ps)) for resource, ps in work.work.stages if int(ps) > 0)
     waits = tuple(After(job, whole) for job, whole in sorted(after.items()))
     return Job(stages, int(work.work.chunks), waits)
-
-
-def _producers(value: SSAValue) -> Iterator[tuple[Operation, bool]]:
-    """(the ops that make `value`, whether a join lies between)."""
-    source = definition(value)
-    if isinstance(source, OpResult):
-        if isinstance(source.op, JoinOp):
-            for piece in source.op.pieces:
-                yield from ((producer, True) for producer, _ in _producers(piece))
-        else:
-            yield source.op, False
 
 
 @lru_cache(maxsize=1024)
@@ -282,11 +288,7 @@ def _simulated(jobs: tuple[Job, ...]) -> tuple[tuple[int, ...], tuple[Run, ...]]
             inner = {job: position for position, job in enumerate(group)}
             schedule = simulate_jobs(
                 [
-                    Job(
-                        jobs[job].stages,
-                        jobs[job].chunks,
-                        tuple(After(inner[after.job], after.whole) for after in jobs[job].after),
-                    )
+                    replace(jobs[job], after=tuple(replace(after, job=inner[after.job]) for after in jobs[job].after))
                     for job in group
                 ]
             )
@@ -327,7 +329,7 @@ def _timing(chip: Chip, plan: _Plan, once: _Timeline, each: _Timeline) -> Timing
     setup = Setup(once.now_ps / 1000, fsum(once.components().values()))
     return Timing(
         latency_ns=each.now_ps / 1000,
-        period_ns=max(each.taken_ps.values(), default=0) / 1000,
+        period_ns=each.period_ps / 1000,
         energy_pj=fsum(components.values()),
         components=components,
         tiers=_tiers(chip, plan, each),

@@ -30,7 +30,6 @@ class AttachChip(ModulePass):
             if isinstance(inner, ChipOp):
                 raise InputError(f"attach-chip: expected a module without a chip, got @{inner.sym_name.data}")
         target = load_chip(self.target)
-        target.expect_sequential()
         block, chip = op.body.block, chip_to_ir(target)
         if block.first_op is None:
             block.add_op(chip)

@@ -152,7 +152,7 @@ def placed(module: "ModuleOp", chip: Chip, settings: Settings) -> tuple[float, f
     from ...passes.placement.problem import PlacementError
     from ...passes.placement.strategies import run
 
-    chip.expect_sequential()
+    chip.expect_sequential("co-design")
     try:
         operators, _, problem = make_problem(module, chip, settings.objective, settings.min_bits, settings.strategy)
         outcome = run(problem, settings.strategy, settings.time_limit_s)

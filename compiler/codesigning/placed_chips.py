@@ -35,7 +35,7 @@ class Chips:
 
     def __init__(self, space: Space, model_weights: int = 0) -> None:
         """An expression that speaks of what is not known is an error here."""
-        space.base.expect_sequential()
+        space.base.expect_sequential("co-design")
         self.space = space
         self.model_weights = model_weights
         self._form = ClosedForm(space, {}, model_weights) if _is_template(space) else None

@@ -69,6 +69,8 @@ class ArrayTier(TierKind):
     adc_bits: Bits
     write_ports: Count
     """Array rows that are written at once, all arrays together."""
+    writes_overlap: bool | None = None
+    """Whether some arrays may be written while others compute; None: no. Only pipelined chips could make use of it."""
     endurance_writes: Positive | None = None
     """Writes that a cell survives; None: unlimited."""
 
