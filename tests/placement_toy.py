@@ -144,6 +144,11 @@ def round_figures(pricer: ToyPricer, toy: ToyProduct, parts: list[tuple[PartKind
 
 def every_plan(pricer: ToyPricer, toy: ToyProduct, family: Family) -> Iterator[Figures]:
     """All plans of an operator in the rounds of `family`: every split, all copies, any part with less in the last."""
+    return (figures for figures, _ in every_split(pricer, toy, family))
+
+
+def every_split(pricer: ToyPricer, toy: ToyProduct, family: Family) -> Iterator[tuple[Figures, tuple[int, ...]]]:
+    """The same with the outputs that each tier has in all rounds together."""
     step = toy.granule
     by_tier = [[None, *(k for k in pricer.kinds(toy) if k.tier == t)] for t in range(len(pricer.toys))]
     for kinds in product(*by_tier):
@@ -155,16 +160,19 @@ def every_plan(pricer: ToyPricer, toy: ToyProduct, family: Family) -> Iterator[F
                 continue
             for copies in product(*(range(1, toy.vectors + 1) if k.mode != STREAMED else (1,) for k in used)):
                 full = round_figures(pricer, toy, list(zip(used, split, copies, strict=True)))
+                outputs = [0] * len(pricer.toys)
+                for kind, n in zip(used, split, strict=True):
+                    outputs[kind.tier] = n * family.rounds
                 if family.rounds == 1:
-                    yield full
+                    yield full, tuple(outputs)
                     continue
                 short = family.outputs - family.last
                 for bears in range(len(used)):
                     if split[bears] > short:
                         less = [n - short * (i == bears) for i, n in enumerate(split)]
-                        yield _rounds(
-                            full, round_figures(pricer, toy, list(zip(used, less, copies, strict=True))), family
-                        )
+                        last = round_figures(pricer, toy, list(zip(used, less, copies, strict=True)))
+                        mine = [n - short * (t == used[bears].tier) for t, n in enumerate(outputs)]
+                        yield _rounds(full, last, family), tuple(mine)
 
 
 def _rounds(full: Figures, last: Figures, family: Family) -> Figures:

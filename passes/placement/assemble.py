@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .loss_curve import LossCurve
+from .loss_options import bordered
+from .losses import Losses
 from .options import options_of
 from .pricing import ChipPricer
-from .problem import RESIDENT, REWRITTEN, UNUSED, Ints, OperatorType, OptionSet, PlacementError, Plan, Problem
+from .problem import RESIDENT, REWRITTEN, UNUSED, Family, Ints, OperatorType, OptionSet, PlacementError, Plan, Problem
 from .tables import families
 
 if TYPE_CHECKING:
@@ -40,24 +43,34 @@ def build_problem(
     fixed_latency_ps: int,
     fixed_energy_pj: float,
     shunned: bool = False,
+    losses: Losses | None = None,
 ) -> Problem:
-    """The problem of placing `products`, in program order; those with the same numbers are one type.
+    """The problem of placing `products`, in program order; those with the same numbers, losses too, are one type.
 
     `shunned`: tiers take what they shun, too.
     """
     pricer = ChipPricer(chip, min_bits, shunned=shunned)
-    members: dict[Product, list[int]] = {}
+    lost = {} if losses is None else losses.by_output
+    members: dict[tuple[Product, bytes], list[int]] = {}
     for position, product in enumerate(products):
-        members.setdefault(product, []).append(position)
+        members.setdefault((product, lost[position].tobytes() if position in lost else b""), []).append(position)
     types: list[OperatorType] = []
-    for product, positions in members.items():
+    for (product, _), positions in members.items():
         name = f"a product of {product.m} vectors with {product.k} x {product.n} weights in {product.groups} groups"
         if not pricer.kinds(product):
             raise PlacementError(f"expected a tier that takes {name} at {min_bits} bits or more, the chip has none")
-        tables = families(pricer, product)
+        tables, curve = families(pricer, product), None
+        if positions[0] in lost:
+            curve = LossCurve.of(lost[positions[0]], pricer.granule(product), ordered=not product.static)
+            tables = _on(tables, curve.able)
+            if not tables:
+                raise PlacementError(f"losses: expected a tier that may take {name}, got infinite ones on all")
         precisions = tuple(sorted({"", *(table.precision for family in tables for table in family.tables)}))
         options = options_of(tables, pricer.arrays, precisions)
-        types.append(OperatorType(name, tuple(positions), options, tables, precisions))
+        if curve is not None:
+            options = OptionSet.concat([options, bordered(tables, curve, pricer.arrays, precisions)])
+        kind = OperatorType(name, tuple(positions), options, tables, precisions, curve)
+        types.append(replace(kind, options=kind.with_loss(options)))
     ports = next((len(family.tables[0].shared_ps) for kind in types for family in kind.families), 0)
     # What no placement changes is digital work: the digital unit, whose name is fixed, is busy with it.
     busy = [fixed_latency_ps * (name == "digital") for name in pricer.tiers] + [0] * ports
@@ -71,6 +84,13 @@ def build_problem(
         static_power_mw=chip.static_power_mw,
         fixed_busy_ps=tuple(busy),
     )
+
+
+def _on(tables: tuple[Family, ...], tiers: Ints) -> tuple[Family, ...]:
+    """The families with the tables of `tiers` alone."""
+    kept = (replace(family, tables=tuple(t for t in family.tables if t.tier in tiers)) for family in tables)
+    rewritten = [family for family in kept if any(t.mode == REWRITTEN or family.rounds == 1 for t in family.tables)]
+    return tuple(rewritten)
 
 
 def parts_of(problem: Problem, plan: Plan) -> list[list[PlacedPart]]:

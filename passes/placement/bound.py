@@ -29,17 +29,20 @@ All n between two rows of a table, n_1 < n <= n_2, are covered by the two ends n
 copies and the arrays that n_1 + 1 granule needs: time and arrays never fall as outputs grow, energy and shared time are
 concave there (in practice linear, but for rounding, which is taken off), and of a concave G(n) - nu n an end is the
 least. Copies beyond the distinct ones cost no less (`tables.Pricer`).
+Under a budget of loss, each line below the loss (module `loss_curve`) adds a cost an output to every part, and an
+offset to the whole; lines are tried like the other multipliers. A line is of all rounds together: with more than one
+round the same line holds in each.
 For r rounds, (r - 1) full rounds and the last each cost at least their own bound, with rewritten arrays at 1/r of their
 price (the pool is held once) and resident ones at the full price (each round has its own).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .boxes import ARRAY_PARTS, Boxes, BoxSearch, search
+from .boxes import ARRAY_PARTS, Boxes, BoxSearch, Variant, search
 from .parts import Part, Prices, part_at, part_sets
 from .problem import STREAMED, Family, Floats, Ints
 from .tables import first_copies
@@ -82,6 +85,11 @@ def operator_bound(
     """
     least, cells = target, list[tuple[Ints, Ints]]()
     for family in families:
+        if family.rounds > 1 and len(prices.losses) > 1:
+            value, open_ = _by_line(family, prices, target, enough, depth)
+            least = min(least, value)
+            cells.append(open_)
+            continue
         share = 1 / family.rounds
         # What a family before this one leaves open, this one need not settle.
         slack = max(enough, target - least) if family.rounds > SETTLED else enough
@@ -97,25 +105,40 @@ def operator_bound(
     return OperatorBound(least, tuple(cells))
 
 
+def _by_line(
+    family: Family, prices: Prices, target: float, enough: float, depth: int
+) -> tuple[float, tuple[Ints, Ints]]:
+    """The bound of several rounds whose loss is that of all their outputs: the greatest of those of single lines."""
+    found: list[tuple[float, tuple[Ints, Ints]]] = []
+    for line in prices.losses:
+        own = replace(prices, losses=(replace(line, offset=0.0),))
+        one = operator_bound((family,), own, target - line.offset, enough, depth)
+        found.append((one.value + line.offset, one.open[0]))
+        if found[-1][0] >= target - enough:
+            break
+    return max(found, key=lambda each: each[0])
+
+
 def _round_bound(
     family: Family, total: int, prices: Prices, target: float, enough: float, depth: int
 ) -> tuple[float, tuple[Ints, Ints]]:
     """The bound of one round of `total` outputs, at most `target`; the cells that are lower by more than `enough`."""
     low, high = _first_cell(family, total, prices, target)
     thetas = _thetas(family, prices, int(low[0]), target)
+    tries = [(theta, line) for theta in thetas for line in prices.losses]
     least, of_sets, sets = target, np.zeros((0, 0)), np.zeros((0, 0), np.int64)
     for level, (split, rows) in enumerate(LEVELS[:depth]):
         low, high = _cut(low, high, max(1, min(split, MOST_CELLS // len(low))))
         best, of_sets = np.full(len(low), -np.inf), np.full((1, len(low)), -np.inf)
-        for theta in thetas[:1] if level == 0 else thetas:
+        for theta, line in tries[: len(prices.losses)] if level == 0 else tries:
             at = np.flatnonzero(best < target - enough)
             if not len(at):
                 break
-            parts = [part_at(table, prices, family, theta, rows) for table in family.tables]
+            parts = [part_at(table, prices, family, theta, rows, line) for table in family.tables]
             sets = part_sets(parts)
             if len(of_sets) < len(sets):
                 of_sets = np.repeat(of_sets, len(sets), axis=0)
-            fixed = prices.per_ps * (1 - theta.sum()) * low[at]
+            fixed = prices.per_ps * (1 - theta.sum()) * low[at] + line.offset
             bounds = _set_bounds(parts, sets, total, high[at], prices.per_ps * theta[0]) + fixed
             of_sets[:, at] = np.maximum(of_sets[:, at], bounds)
             best[at] = of_sets[:, at].min(axis=0)
@@ -126,9 +149,10 @@ def _round_bound(
             return least, (low, high)
     if depth > len(LEVELS):
         every = [
-            ([part_at(table, prices, family, theta, ROWS) for table in family.tables], theta)
+            ([part_at(table, prices, family, theta, ROWS, line) for table in family.tables], theta, line.offset)
             for theta in _thetas(family, prices, int(low[0]), target, MUCH)
             if theta.sum() in (0, 1)
+            for line in prices.losses
         ]
         bound, cells = _boxed(
             every, sets, total, prices, (low, high, of_sets), target, enough, BOXES // min(family.rounds, 4)
@@ -138,7 +162,7 @@ def _round_bound(
 
 
 def _boxed(
-    variants: list[tuple[list[Part], Floats]],
+    variants: list[Variant],
     sets: Ints,
     total: int,
     prices: Prices,

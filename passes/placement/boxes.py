@@ -119,14 +119,16 @@ def _from_here(rows: Ints) -> Ints:
     return np.minimum.accumulate(rows[::-1])[::-1]
 
 
-class BoxSearch:
-    """Boxes of one set of parts. `variants`: all parts, with all rows, at each theta; a bound of `goal` is enough."""
+Variant = tuple[list[Part], Floats, float]
+"""Parts at some multipliers: theta, and a line below the loss, whose offset is beside them."""
 
-    def __init__(
-        self, variants: list[tuple[list[Part], Floats]], chosen: list[int], total: int, prices: Prices, goal: float
-    ) -> None:
+
+class BoxSearch:
+    """Boxes of one set of parts. `variants`: all parts, with all rows, at each try; a bound of `goal` is enough."""
+
+    def __init__(self, variants: list[Variant], chosen: list[int], total: int, prices: Prices, goal: float) -> None:
         self.goal = goal
-        self.variants = [([parts[i] for i in chosen], theta) for parts, theta in variants]
+        self.variants = [([parts[i] for i in chosen], theta, offset) for parts, theta, offset in variants]
         self.parts, self.total, self.per_ps = self.variants[0][0], total, prices.per_ps
         self.reads = [_Reads(part) for part in self.parts]
         self.readers = np.array([r.reads for r in self.reads])
@@ -163,11 +165,11 @@ class BoxSearch:
         able = (low < boxes.high) & np.all(least <= most, axis=1)
         boxes = replace(boxes, low=low, least=least, most=most, bound=np.where(able, boxes.bound, np.inf))
         bound, last = boxes.bound.copy(), np.where(tails < 2**60, tails, 0)
-        for i, (_, theta) in enumerate(self.variants):
+        for i, (_, theta, offset) in enumerate(self.variants):
             at = np.flatnonzero(bound < self.goal)
             if len(at):
                 inner = boxes.take(at)
-                fixed = self.per_ps * ((1 - theta.sum()) * inner.low + theta[0] * last[at])
+                fixed = self.per_ps * ((1 - theta.sum()) * inner.low + theta[0] * last[at]) + offset
                 bound[at] = np.maximum(bound[at], fixed + self._mix(i, inner, deadline[at]))
         return self._with_cuts(replace(boxes, bound=bound))
 

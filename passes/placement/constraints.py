@@ -36,6 +36,8 @@ class Constraints:
     lifetime_s: float | None = None
     executions_per_day: float | None = None
     """Both or none."""
+    max_loss: float | None = None
+    """Predicted, above 0, in the unit of the problem's losses."""
 
 
 def constrained(problem: Problem, limits: Constraints, endurance: Sequence[float | None]) -> Problem:
@@ -63,6 +65,8 @@ def constrained(problem: Problem, limits: Constraints, endurance: Sequence[float
     if limits.lifetime_s is not None and limits.executions_per_day is not None:
         executions = limits.lifetime_s / SECONDS_A_DAY * limits.executions_per_day
         budgets += _wear(problem, executions, endurance)
+    if limits.max_loss is not None:
+        budgets.append(Budget("predicted loss", limits.max_loss, 0.0, 0.0, zeros, zeros, per_loss=1.0))
     return replace(problem, budgets=problem.budgets + tuple(budgets))
 
 

@@ -15,6 +15,14 @@ ROUNDING_PS = 64
 
 
 @dataclass(frozen=True)
+class LossLine:
+    """per_output . outputs + offset: `per_output` by tier, at least 0; empty: none."""
+
+    per_output: Floats = field(default_factory=lambda: np.zeros(0))
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
 class Prices:
     """Weights of an operator's cost. Prices of an array, and limits `most_` in arrays, are by tier.
 
@@ -31,6 +39,8 @@ class Prices:
     most_resident: Ints
     most_rewritten: Ints
     busy: Floats = field(default_factory=lambda: np.zeros(0))
+    losses: tuple[LossLine, ...] = (LossLine(),)
+    """Lines below what a split costs by its loss; each holds for all splits."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,9 @@ class LeastBetween:
         return (self.sums[last + 1] - self.sums[first]) / (last + 1 - first)
 
 
-def part_at(table: PartTable, prices: Prices, family: Family, theta: Floats, rows: int) -> Part:
+def part_at(
+    table: PartTable, prices: Prices, family: Family, theta: Floats, rows: int, loss: LossLine | None = None
+) -> Part:
     """A table of a family at prices, with at most about `rows` rows: first and last rows of intervals."""
     rounds, short = family.rounds, family.outputs - family.last
     time = prices.per_ps * theta
@@ -93,9 +105,11 @@ def part_at(table: PartTable, prices: Prices, family: Family, theta: Floats, row
         # Ports come last; a tier is busy as long as its part takes.
         own, ports = float(prices.busy[table.tier]), prices.busy[-len(ports) :]
     time = time + ports
+    each = float(loss.per_output[table.tier]) if loss is not None and len(loss.per_output) else 0.0
     if table.mode == STREAMED:
         values = own * table.latency_ps[:, 0] + prices.per_pj * table.energy_pj[:, 0] + time @ table.shared_ps[:, :, 0]
         outputs = table.outputs.astype(np.float64)
+        values = values + each * outputs
         beta = float((values[-1] - values[0]) / max(outputs[-1] - outputs[0], 1.0))
         every = np.arange(len(outputs))
         return Part(table, every, every, outputs, outputs, values, float((values - beta * outputs).min()), beta, tail)
@@ -119,8 +133,9 @@ def part_at(table: PartTable, prices: Prices, family: Family, theta: Floats, row
         + _timed(time, np.maximum(table.shared_ps[:, last] - ROUNDING_PS, 0))
     )
     begin, end = begin + own * table.floor_latency_ps[first], end + own * table.floor_latency_ps[first]
+    begin, end = begin + each * table.floor_outputs[first, None], end + each * table.outputs[last, None]
     # Where only arrays cost, the last outputs of an interval cost no more than its first.
-    both = prices.per_pj > 0 or bool(time.any()) or own > 0
+    both = prices.per_pj > 0 or bool(time.any()) or own > 0 or each > 0
     cost = np.concatenate([begin, end]) if both else end
     cost = np.minimum.accumulate(cost[:, ::-1], axis=1)[:, ::-1]
     outputs = np.concatenate([table.floor_outputs[first], table.outputs[last]]) if both else table.outputs[last]

@@ -11,19 +11,23 @@ each, but that in the last one part has the outputs less that are missing to equ
     latency            = fixed latency + sum over operators and rounds
     energy             = fixed energy + sum over parts + static power x latency
     capacity of tier t : sum of resident arrays + S_t <= arrays_t,  S_t >= scratch arrays of every rewritten part
-    budgets            : weighted sums of the same figures, each within a limit (module `constraints`)
+    budgets            : weighted sums of the same figures and of predicted loss, each within a limit (`constraints`)
 
+Outputs are put where they harm least: an operator's loss follows from how many outputs each tier has (`loss_curve`).
 Latency is in integer picoseconds, energy in picojoules, arrays are counts.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .loss_curve import LossCurve
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -74,6 +78,7 @@ class Family:
 
 
 _NO_BUSY: Ints = np.zeros((0, 0), np.int64)
+_NO_LOSS: Floats = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class OptionSet:
     `energy_pj` is dynamic energy. `outputs` are those of a full round, `last` those of the last round (the same where
     rounds = 1). `precision` indexes `OperatorType.precisions`. Columns of `busy_ps` are resources: tiers, then the
     ports that parts share; how long an option keeps each busy in one execution. Without it no resource is busy.
+    `loss` is the predicted loss of quality, without it none.
     """
 
     latency_ps: Ints
@@ -96,17 +102,31 @@ class OptionSet:
     precision: Ints
     rounds: Ints
     busy_ps: Ints = field(default_factory=lambda: _NO_BUSY)
+    loss: Floats = field(default_factory=lambda: _NO_LOSS)
 
     def __post_init__(self) -> None:
         if self.busy_ps is _NO_BUSY:
             object.__setattr__(self, "busy_ps", np.zeros((len(self.latency_ps), 0), np.int64))
+        if self.loss is _NO_LOSS:
+            object.__setattr__(self, "loss", np.zeros(len(self.latency_ps)))
 
     def __len__(self) -> int:
         return len(self.latency_ps)
 
+    @property
+    def all_outputs(self) -> Ints:
+        """[option, tier]: outputs of all rounds."""
+        return self.outputs * (self.rounds - 1)[:, None] + self.last
+
     def take(self, index: NDArray[Any]) -> OptionSet:
         """The options at `index` (positions or a mask)."""
         return OptionSet(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    @staticmethod
+    def none(tiers: int) -> OptionSet:
+        """No options."""
+        flat, wide = np.zeros(0, np.int64), np.zeros((0, tiers), np.int64)
+        return OptionSet(flat, np.zeros(0), wide, wide, wide, wide, wide, wide, wide, flat)
 
     @staticmethod
     def concat(sets: list[OptionSet]) -> OptionSet:
@@ -126,17 +146,23 @@ class OperatorType:
     options: OptionSet
     families: tuple[Family, ...] = ()
     precisions: tuple[str, ...] = ("",)
+    curve: LossCurve | None = None
+    """What splits of its outputs lose; None: nothing."""
 
     @property
     def multiplicity(self) -> int:
         return len(self.members)
+
+    def with_loss(self, options: OptionSet) -> OptionSet:
+        """Options of this type with their predicted loss."""
+        return options if self.curve is None else replace(options, loss=self.curve.least(options.all_outputs))
 
 
 @dataclass(frozen=True)
 class Budget:
     """A limit on what a plan takes: the sum over operators of
 
-        per_ps latency + per_pj dynamic energy + per_resident . resident + per_write . scratch x rounds
+        per_ps latency + per_pj dynamic energy + per_resident . resident + per_write . scratch x rounds + per_loss loss
 
     is at most `limit`, which is above 0; all weights are at least 0. `per_resident` and `per_write` are by tier, for
     an array that is held all the time and one that is written at each execution.
@@ -151,13 +177,15 @@ class Budget:
     fixed: float = 0.0
     """What is taken whatever the plan; it is not in `limit`."""
     unit: str = ""
-    """Of the amounts: ps, pJ, or writes (of whole arrays)."""
+    """Of the amounts: ps, pJ, writes (of whole arrays), or that of losses."""
+    per_loss: float = 0.0
 
     def amounts(self, options: OptionSet) -> Floats:
         """What each option takes of the limit."""
         held = options.resident @ np.array(self.per_resident)
         written = (options.scratch * options.rounds[:, None]) @ np.array(self.per_write)
-        return self.per_ps * options.latency_ps + self.per_pj * options.energy_pj + held + written
+        own = self.per_ps * options.latency_ps + self.per_pj * options.energy_pj + held + written
+        return own + self.per_loss * options.loss if self.per_loss else own
 
 
 @dataclass(frozen=True)
@@ -204,6 +232,8 @@ class Plan:
     scratch: tuple[int, ...]
     busy_ps: tuple[int, ...] = ()
     """By resource, in one execution."""
+    loss: float = 0.0
+    """Predicted."""
 
     @property
     def period_ps(self) -> int:
@@ -217,13 +247,14 @@ def evaluate(problem: Problem, counts: tuple[dict[int, int], ...]) -> Plan | Non
     resident = np.zeros(len(problem.tiers), np.int64)
     scratch = np.zeros(len(problem.tiers), np.int64)
     taken = [0.0] * len(problem.budgets)
-    busy = np.array(problem.fixed_busy_ps or (0,), np.int64)
+    busy, loss = np.array(problem.fixed_busy_ps or (0,), np.int64), 0.0
     for kind, chosen in zip(problem.types, counts, strict=True):
         if sum(chosen.values()) != kind.multiplicity or min(chosen.values()) < 1:
             return None
         for option, count in sorted(chosen.items()):
             latency += count * int(kind.options.latency_ps[option])
             energy += count * float(kind.options.energy_pj[option])
+            loss += count * float(kind.options.loss[option])
             resident += count * kind.options.resident[option]
             scratch = np.maximum(scratch, kind.options.scratch[option])
             if kind.options.busy_ps.shape[1]:
@@ -236,7 +267,7 @@ def evaluate(problem: Problem, counts: tuple[dict[int, int], ...]) -> Plan | Non
     if np.any(resident + scratch > problem.arrays):
         return None
     energy += problem.static_pj_per_ps * latency
-    return Plan(counts, latency, energy, tuple(scratch.tolist()), tuple(busy.tolist()))
+    return Plan(counts, latency, energy, tuple(scratch.tolist()), tuple(busy.tolist()), loss)
 
 
 def save(problem: Problem, path: str) -> None:
@@ -249,6 +280,8 @@ def save(problem: Problem, path: str) -> None:
             tables = [_pack(table, f"{k}.{j}.{i}.", arrays) for i, table in enumerate(family.tables)]
             families.append({"rounds": family.rounds, "outputs": family.outputs, "last": family.last, "tables": tables})
         _pack(kind.options, f"{k}.", arrays)
+        if kind.curve is not None:
+            _pack(kind.curve, f"{k}.curve.", arrays)
         precisions = list(kind.precisions)
         kinds.append({"name": kind.name, "members": kind.members, "families": families, "precisions": precisions})
     scalars = ("tiers", "objective", "fixed_latency_ps", "fixed_energy_pj", "static_power_mw", "fixed_busy_ps")
@@ -271,11 +304,18 @@ def load(path: str) -> Problem:
                 families.append(Family(**(family | {"tables": tuple(tables)})))
             options = _unpack(OptionSet, f"{k}.", arrays, {})
             precisions = tuple(entry["precisions"])
-            kinds.append(OperatorType(entry["name"], tuple(entry["members"]), options, tuple(families), precisions))
+            given = entry["name"], tuple(entry["members"]), options, tuple(families), precisions
+            kinds.append(OperatorType(*given, _curve(arrays, f"{k}.curve.")))
         head["tiers"] = tuple(head["tiers"])
         head["fixed_busy_ps"] = tuple(head.get("fixed_busy_ps", ()))
         head["budgets"] = tuple(_budget(entry) for entry in head.get("budgets", ()))
         return Problem(arrays=arrays["arrays"], types=tuple(kinds), **head)
+
+
+def _curve(arrays: Any, prefix: str) -> LossCurve | None:
+    from .loss_curve import LossCurve
+
+    return _unpack(LossCurve, prefix, arrays, {}) if f"{prefix}group_of" in arrays else None
 
 
 def _budget(entry: dict[str, Any]) -> Budget:

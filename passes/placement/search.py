@@ -21,7 +21,7 @@ from .bound import DEPTH, OperatorBound, operator_bound
 from .feasible import program
 from .integer import Limits, undominated
 from .options import options_at
-from .parts import Prices
+from .parts import LossLine, Prices
 from .problem import Floats, Ints, OperatorType, OptionSet, Plan, Problem
 from .relaxation import Pool, Relaxed, constant_term, relax
 
@@ -52,6 +52,8 @@ GOOD = 8e-3
 """Where a plan is within so much of the bound, no greater effort is made."""
 BLENDS = 24
 """So many options between those that the relaxation mixes are added for a type."""
+LINES, NEAR_LINES = 6, 400
+"""About so many lines below the loss of an operator are tried for its bound, at some of the best options."""
 FULL = DEPTH
 """All levels of the bound."""
 PEEK = 2
@@ -164,12 +166,14 @@ class Search:
 
         resident = by_tier(leaf.prices / pool.capacity)
         written, per_ps, per_pj = np.zeros(len(problem.tiers)), a + b * problem.static_pj_per_ps, b
+        per_loss = 0.0
         for budget, price in zip(problem.budgets, (leaf.budget_prices / pool.limits).tolist(), strict=True):
             resident, written = (
                 resident + price * np.array(budget.per_resident),
                 written + price * np.array(budget.per_write),
             )
             per_ps, per_pj = per_ps + price * budget.per_ps, per_pj + price * budget.per_pj
+            per_loss += price * budget.per_loss
         limits = problem.arrays - by_tier(leaf.box.low).astype(np.int64), by_tier(leaf.box.high).astype(np.int64)
         result: list[OperatorBound] = []
         for k in kinds:
@@ -180,8 +184,28 @@ class Search:
             rewritten = by_tier(leaf.scratch_prices[k] / pool.capacity)
             prices = Prices(per_ps, per_pj, resident, rewritten, written, *limits)
             levels = depth if self.left() > 0 else 1
+            if kind.curve is not None and per_loss > 0:
+                prices = replace(prices, losses=self.loss_lines(leaf, k, per_loss))
             result.append(operator_bound(kind.families, prices, target, enough * target, levels))
         return result
+
+    def loss_lines(self, leaf: Relaxed, kind: int, per_loss: float) -> tuple[LossLine, ...]:
+        """Lines below what an operator's loss costs, whatever its split (`loss_curve`): those that should bound best.
+
+        They meet it at the mix of splits that the leaf chose, and at the best options of several times.
+        """
+        curve, pool = self.problem.types[kind].curve, self.pool
+        assert curve is not None
+        mine = pool.kind[leaf.columns] == kind
+        splits = self.problem.types[kind].options.all_outputs.astype(np.float64)
+        chosen = leaf.shares[mine] @ splits[pool.option[leaf.columns[mine]]] / leaf.shares[mine].sum()
+        own = np.flatnonzero(pool.kind == kind)
+        own = own[np.argsort(leaf.reduced[own], kind="stable")][:NEAR_LINES]
+        times = np.array_split(own[np.argsort(pool.latency[own], kind="stable")], LINES)
+        best = [splits[pool.option[each[leaf.reduced[each].argmin()]]] for each in times if len(each)]
+        lines = [(np.zeros(splits.shape[1]), 0.0), *(curve.line_at(split) for split in (chosen, *best))]
+        distinct = [line for i, line in enumerate(lines) if all(np.any(line[0] != other[0]) for other in lines[:i])]
+        return tuple(LossLine(per_loss * slopes, per_loss * offset) for slopes, offset in distinct)
 
     def refine(self, leaf: Relaxed, bounds: list[OperatorBound], a: float, b: float) -> bool:
         """Adds options at the times where a plan may be better than any option; False if none is."""
@@ -189,6 +213,7 @@ class Search:
         for k, (kind, bound) in enumerate(zip(types, bounds, strict=True)):
             if any(len(low) for low, _ in bound.open):
                 found = options_at(kind.families, self.problem.arrays, kind.precisions, bound.open)
+                found = kind.with_loss(found)
                 better = self.reduced(found, leaf, k, a, b) < -1e-3 * ENOUGH * float(leaf.least[k])
                 if better.any():
                     types[k] = replace(kind, options=OptionSet.concat([kind.options, found.take(better)]))
@@ -224,7 +249,7 @@ class Search:
             if mixed.sum() < 2 or not kind.families:
                 continue
             part = part[mixed] / part[mixed].sum()
-            found = blends(kind, pool.option[mine[mixed]], part)
+            found = kind.with_loss(blends(kind, pool.option[mine[mixed]], part))
             resident = found.resident[:, pool.tiers] / pool.capacity - part @ pool.resident[mine[mixed]]
             scratch = found.scratch[:, pool.tiers] / pool.capacity - part @ pool.scratch[mine[mixed]]
             apart = np.abs(resident) @ leaf.prices + np.abs(scratch) @ (leaf.prices + leaf.scratch_prices[k])

@@ -84,7 +84,7 @@ def _blended(problem: Problem, pool: Pool, relaxed: _Relaxed) -> Problem:
         if mine.sum() < 2 or not kind.families:
             continue
         shares = relaxed.shares[mine] / relaxed.shares[mine].sum()
-        found = fitting(blends(kind, pool.option[relaxed.columns[mine]], shares), problem.arrays)
+        found = kind.with_loss(fitting(blends(kind, pool.option[relaxed.columns[mine]], shares), problem.arrays))
         if len(found):
             nearest = np.argsort(relaxed.costs_of(found, pool, k), kind="stable")[:BLENDS]
             types[k] = replace(kind, options=OptionSet.concat([kind.options, found.take(nearest)]))
@@ -120,7 +120,10 @@ class _Program(Master):
 
 
 class _Relaxed:
-    """Multipliers, in ps: of resources, arrays, scratch and budgets; and the bound that they give for the options."""
+    """Multipliers, in ps: of resources, arrays, scratch and budgets; and the bound that they give for the options.
+
+    The bound for all plans leaves out what loss costs, which is at least nothing.
+    """
 
     def __init__(self, program: _Program, values: tuple[float, Floats, Floats, Floats], fixed: Floats) -> None:
         self.prices, self.fixed = program.weights, fixed
@@ -229,6 +232,7 @@ def _with_cheapest(problem: Problem, pool: Pool, relaxed: _Relaxed) -> Problem:
         options = fitting(OptionSet.concat(made), problem.arrays) if made else kind.options.take(np.zeros(0, np.int64))
         if not len(options):
             continue
+        options = kind.with_loss(options)
         mine = relaxed.costs_of(options, pool, k)
         better = mine < least[k] - 1e-6 * abs(least[k])
         if better.any():
