@@ -21,7 +21,7 @@ from ..dialects.onnx import NoValueOp, constant_array
 from ..dialects.onnx_ops import ConstantOp
 from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp
 from ..dialects.values import shape_of, static_weight, tensor_type
-from .arithmetic import Exact
+from .arithmetic import Arithmetic, Exact
 from .chip import Chip
 from .chip_ir import chip_from_ir
 from .errors import InputError, where
@@ -90,7 +90,7 @@ def run_plan(
     return outputs, run.report(executions)
 
 
-def _largest_value(module: ModuleOp) -> int:
+def largest_value(module: ModuleOp) -> int:
     """Bytes of the largest value made in one execution, at 4 bytes an element; at least 1."""
     sizes = [1]
     for op in main_function(module).walk():
@@ -124,7 +124,7 @@ class PlanRun(Visitor):
 
         `once`: nothing will be executed after that, so that weights go once they have been used.
         """
-        at_once = max(1, VALUE_BYTES // _largest_value(self._module))
+        at_once = max(1, VALUE_BYTES // largest_value(self._module))
         pieces: list[list[Values]] = []
         counts: list[int] = []
         for start in range(0, executions, at_once):
@@ -239,11 +239,19 @@ class PlanRun(Visitor):
 
     def _product(self, op: MvmOp) -> MatrixProduct:
         """The product of an mvm, which holds its weights if they are constants."""
-        if op in self.products:
-            return self.products[op]
-        tier = self.chip.tier(op.tier_name)
-        arithmetic = Exact() if self._ideal else tier.arithmetic(op.precision.data if op.precision else None)
-        product = self.products[op] = MatrixProduct(self._part(op), arithmetic)
+        if op not in self.products:
+            self.products[op] = self.product_by(self.arithmetic(op), op)
+        return self.products[op]
+
+    def arithmetic(self, op: MvmOp) -> Arithmetic:
+        """How an mvm multiplies."""
+        if self._ideal:
+            return Exact()
+        return self.chip.tier(op.tier_name).arithmetic(op.precision.data if op.precision else None)
+
+    def product_by(self, arithmetic: Arithmetic, op: MvmOp) -> MatrixProduct:
+        """The product of an mvm, by any arithmetic."""
+        product = MatrixProduct(self._part(op), arithmetic)
         source = definition(op.w)
         program = source.owner if isinstance(source.owner, ProgramOp) else None
         if static_weight(source) is not None:

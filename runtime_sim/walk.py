@@ -89,13 +89,23 @@ def walk(module: ModuleOp, visitor: Visitor) -> None:
             visitor.segment_begins(op)
             for inner in op.body.block.ops:
                 if inner is not op.last:
-                    _call(visitor, inner)
+                    visit(visitor, inner)
             visitor.segment_ends(op)
         else:
-            _call(visitor, op)
+            visit(visitor, op)
 
 
-def _call(visitor: Visitor, op: Operation) -> None:
+def steps(module: ModuleOp) -> Iterator[Operation]:
+    """The ops that `walk` meets, in its order, without the segments around them."""
+    for op in main_function(module).body.block.ops:
+        if isinstance(op, SegmentOp):
+            yield from (inner for inner in op.body.block.ops if inner is not op.last)
+        else:
+            yield op
+
+
+def visit(visitor: Visitor, op: Operation) -> None:
+    """Call the visitor's rule for one op that is no segment."""
     rule = RULES.get(type(op))
     if rule is None or isinstance(op, SegmentOp | YieldOp):
         raise InputError(f"{op.name}: expected an op of a plan (tile ops in segments, weights and constants)")

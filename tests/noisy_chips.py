@@ -8,7 +8,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from h3c.compiler.chips.load import load_chip
 from h3c.compiler.onnx_reader.importer import read_onnx
-from h3c.compiler.pipeline import build, run
+from h3c.compiler.pipeline import PIPELINE, build, run
 from h3c.compiler.plan_files import new_context
 from h3c.runtime_sim.chip import chip_tree
 
@@ -53,4 +53,12 @@ def compiled(model: Path, chip: Path, tier: str, batch: int = 1) -> ModuleOp:
         },
     }
     run(module, build(options), new_context())
+    return module
+
+
+def unplaced(model: Path, chip: Path | str, batch: int | None = 1) -> ModuleOp:
+    """A model with its chip, up to the pass that places it; `batch` None: its dimensions are fixed."""
+    module = read_onnx(model, {} if batch is None else {"batch": batch})
+    names = [name for name, _ in PIPELINE]
+    run(module, build({"attach-chip": {"target": str(chip)}}, names[: names.index("place-parts")]), new_context())
     return module

@@ -34,7 +34,8 @@ from .trim import trim_inputs
 
 Array = NDArray[Any]
 
-_GAINS: Mapping[Compensation, Gain | None] = {"none": None, "global": "magnitude", "offset": "signed"}
+GAINS: Mapping[Compensation, Gain | None] = {"none": None, "global": "magnitude", "offset": "signed"}
+"""How gains are found, by what is done about drift."""
 
 
 class NoisyPlan(PlanRun):
@@ -82,7 +83,7 @@ class NoisyPlan(PlanRun):
                     fresh=_written_each_time(op),
                     full=product.full,
                     activity=self._activity.get(op),
-                    gain=_GAINS[self._compensation_of(model)],
+                    gain=GAINS[self._compensation_of(model)],
                     exact_adc=self._exact_adc,
                 )
                 self._noises[op] = PartNoise(model, product.arithmetic, product.static, place)
@@ -132,7 +133,7 @@ class NoisyPlan(PlanRun):
         if self._trimming and self._clean_means is not None and op in self._clean_means:
             return product.trim(x, self._clean_means[op])
         if not self._noises and op not in self._activity and isinstance(product.arithmetic, BitSerial):
-            self._activity[op] = _activity(product, x[:CALIBRATION_EXECUTIONS])
+            self._activity[op] = bit_activity(product, x[:CALIBRATION_EXECUTIONS])
         return product.run(x)
 
 
@@ -157,7 +158,7 @@ def _written_each_time(op: MvmOp) -> bool:
     return not (isinstance(segment, SegmentOp) and segment.once)
 
 
-def _activity(product: MatrixProduct, x: Array) -> Array:
+def bit_activity(product: MatrixProduct, x: Array) -> Array:
     """How often each bit of the input codes is set, the sign's last."""
     unit = product.arithmetic
     assert isinstance(unit, BitSerial)

@@ -1,0 +1,240 @@
+"""How much the model's outputs lose by each output of each operator on each tier, measured.
+
+For one operator and one tier the errors of the tier's devices are drawn and the operator is run with them, all else
+being digital. Its outputs are then taken in groups: one group keeps its errors, the others are exact, and only what
+depends on the operator is computed anew (`runtime_sim.quality.replay`). Many realisations and groups share a pass.
+
+Cheap first: how far an output's own values are off is known without any pass. Outputs are sorted by it before they are
+grouped, and within a group the measured loss is shared in proportion to it. What is measured is the oldest age, as
+errors grow with age by nearly the same factor everywhere.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp
+
+from ...dialects.h3 import ConvOp, MatmulOp, PartAttr
+from ...dialects.tile import MvmOp
+from ...runtime_sim.chip import Chip
+from ...runtime_sim.chip_ir import chip_from_ir
+from ...runtime_sim.errors import InputError, where
+from ...runtime_sim.interface import result_names
+from ...runtime_sim.kinds.noise import Compensation
+from ...runtime_sim.noise.ages import parse_age
+from ...runtime_sim.product import Product, product_of
+from ...runtime_sim.quality.difference import Difference
+from ...runtime_sim.quality.probe import Condition, Probe
+from ...runtime_sim.quality.replay import Replay
+from ...runtime_sim.walk import main_function
+from ...runtime_sim.weights import STORE, WeightStore
+from ..assign_arrays import AssignArrays
+from ..lower_to_tile import LowerToTile
+from ..placement.losses import Losses
+from ..placement.pricing import ChipPricer
+from ..placement.problem import Floats, Ints
+from ..units import units_of
+from .cache import load, save
+
+Array = NDArray[Any]
+MatrixOps = list[MatmulOp | ConvOp]
+
+DIGITAL = "digital"
+SEEN_BY_CONVERTERS = 32
+"""Inputs, at most, that ranges of converters, and trims, are set with."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: `inputs_used` samples, `realisations` of each tier, `groups` of outputs an operator."""
+
+    inputs_used: int = 8
+    realisations: int = 8
+    groups: int = 8
+
+
+@dataclass(frozen=True)
+class MeasuredLosses:
+    """Losses, and what they took: `passes`, samples through the network, each counted by the share of the network's
+    MACs that was computed; seconds of CPU time; `samples` of the inputs; `cached`: nothing was computed this time."""
+
+    losses: Losses
+    passes: float
+    seconds: float
+    samples: int
+    cached: bool = False
+
+
+Progress = Callable[[int, int], object]
+"""Called with the number of operators that are done, and that of all."""
+
+
+def measure_losses(
+    module: ModuleOp,
+    inputs: Mapping[str, Array],
+    ages: Sequence[str],
+    compensation: Compensation | None = None,
+    *,
+    effort: Effort | None = None,
+    seed: int = 0,
+    output: str | None = None,
+    min_bits: int = 8,
+    store: WeightStore = STORE,
+    progress: Progress | None = None,
+) -> MeasuredLosses:
+    """The losses of the outputs of a module's matrix operators, by their positions in the problem of `make_problem`.
+
+    `module`: on the h3 level, with its chip; parts are ignored. `inputs`: calibration data by the model's names, those
+    that are kept for checks left out; the first 32 of them set converters' ranges and trims, of which the first
+    `inputs_used` are measured on. `ages` as users write them. `compensation` None: as tiers say. `output`: of several
+    the one that counts. Tiers without noise lose what their precision costs. Without noisy tiers there are no losses.
+    """
+    chip = chip_from_ir(module)
+    if not any(tier.noise is not None for tier in chip.tiers.values()):
+        return MeasuredLosses(Losses({}), 0.0, 0.0, 0)
+    effort = effort or Effort()
+    condition = Condition(max(parse_age(age) for age in ages), compensation, seed)
+    used = {name: array[:SEEN_BY_CONVERTERS] for name, array in inputs.items()}
+    settings = (condition, effort, output, min_bits)
+    found = load(module, used, settings)
+    if found is not None:
+        return MeasuredLosses(*found, cached=True)
+    start = time.process_time()
+    measuring = _Measuring(_all_digital(module), used, condition, effort, output, store)
+    allowed = _tiers_allowed(module, chip, min_bits)
+    losses: dict[int, Floats] = {}
+    for position, tiers in enumerate(allowed):
+        table = measuring.losses(position, tiers)
+        if table is not None:
+            losses[position] = table
+        if progress is not None:
+            progress(position + 1, len(allowed))
+    result = MeasuredLosses(Losses(losses), measuring.passes, time.process_time() - start, measuring.samples)
+    save(module, used, settings, (result.losses, result.passes, result.seconds, result.samples))
+    return result
+
+
+def _matrix_operators(module: ModuleOp) -> MatrixOps:
+    """In the order that problems have."""
+    units = units_of(main_function(module))
+    return [unit.matrix for unit in units if isinstance(unit.matrix, MatmulOp | ConvOp)]
+
+
+def _tiers_allowed(module: ModuleOp, chip: Chip, min_bits: int) -> list[list[int]]:
+    """For each operator the tiers, by their positions in the chip, that take it."""
+    pricer = ChipPricer(chip, min_bits)
+    products: list[Product] = [product_of(op, chip.activation_bits) for op in _matrix_operators(module)]
+    return [sorted({kind.tier for kind in pricer.kinds(product)}) for product in products]
+
+
+def _all_digital(module: ModuleOp) -> ModuleOp:
+    """A plan with every operator whole on the digital unit, in the order of the operators."""
+    copy = module.clone()
+    for op in _matrix_operators(copy):
+        op.parts = ArrayAttr([PartAttr.of(DIGITAL, 0, op.outputs, copies=1, segment=0)])
+    for lower in (LowerToTile(), AssignArrays()):
+        lower.apply(Context(), copy)
+    return copy
+
+
+class _Measuring:
+    """The digital plan with its inputs; `passes` counts what has been computed."""
+
+    def __init__(
+        self,
+        plan: ModuleOp,
+        inputs: Mapping[str, Array],
+        condition: Condition,
+        effort: Effort,
+        output: str | None,
+        store: WeightStore,
+    ) -> None:
+        self._condition, self._effort = condition, effort
+        self._replay = Replay(plan, inputs, store)
+        names = result_names(main_function(plan))
+        if output is None and len(names) > 1:
+            raise InputError(f"the model has several outputs, --output picks one: {', '.join(map(repr, names))}")
+        if output is not None and output not in names:
+            raise InputError(f"output: expected one of {', '.join(map(repr, names))}, got {output!r}")
+        self._output = names[0] if output is None else output
+        clean = self._replay.clean[self._output]
+        per_execution = len(clean) // self._replay.executions
+        self._executions = min(-(-effort.inputs_used // per_execution), self._replay.executions)
+        self.samples = self._executions * per_execution
+        self._difference = Difference(clean[: self.samples])
+        macs = [self._replay.macs(op) for op in self._replay.mvms]
+        self._share_after = np.append(np.cumsum(macs[::-1])[::-1][1:], 0.0) / max(sum(macs), 1)
+        self.passes = float(self.samples)
+
+    def losses(self, position: int, tiers: Sequence[int]) -> Floats | None:
+        """[tier, output] of one operator, infinite for tiers other than `tiers`; None if no data reach it."""
+        op = self._replay.mvms[position]
+        clean = self._replay.value(op.result)
+        if clean is None or self._replay.value(op.x) is None:
+            return None
+        chip = self._replay.chip
+        table = np.full((len(chip.tiers), op.outputs), np.inf)
+        for tier in tiers:
+            name = list(chip.tiers)[tier]
+            if name == DIGITAL:
+                table[tier] = 0.0
+                continue
+            probe = Probe(self._replay, op, position, name, self._condition, self._executions)
+            table[tier] = self._on_tier(op, position, clean[: self._executions], probe)
+        return table
+
+    def _on_tier(self, op: MvmOp, position: int, clean: Array, probe: Probe) -> Floats:
+        """[output]: the loss that each output of the operator adds on the tier of `probe`."""
+        realisations = self._effort.realisations if probe.varies else 1
+        results = [probe.results(realisation) for realisation in range(realisations)]
+        local = np.mean([_local_error(op, each, clean) for each in results], axis=0)
+        groups = [group for group in self._groups(local) if local[group].any()]
+        found = np.zeros(op.outputs)
+        if groups:
+            pairs = [(noisy, group) for group in groups for noisy in results]
+            losses = self._losses_of(op, position, clean, pairs).reshape(len(groups), realisations).mean(axis=1)
+            for group, loss in zip(groups, losses, strict=True):
+                found[group] = loss * local[group] / local[group].sum()
+        return found
+
+    def _groups(self, local: Floats) -> list[Ints]:
+        """The outputs in groups of about the same number, those with like errors together."""
+        order = np.argsort(local, kind="stable")
+        return np.array_split(order, min(self._effort.groups, len(order)))
+
+    def _losses_of(self, op: MvmOp, position: int, clean: Array, pairs: Sequence[tuple[Array, Ints]]) -> Floats:
+        """The loss for each pair of an operator's results and the group of outputs whose results they are."""
+        losses: list[Floats] = []
+        for some in _runs(pairs, max(1, self._replay.at_once // len(clean))):
+            copies = np.stack([clean] * len(some))
+            for copy, (noisy, group) in zip(copies, some, strict=True):
+                at = (*[slice(None)] * _outputs_axis(op), group)
+                copy[at] = noisy[at]
+            outputs = self._replay.outputs_with(op, copies.reshape(-1, *clean.shape[1:]), len(clean))
+            losses.append(self._difference.relative_mse(outputs[self._output]))
+            self.passes += len(some) * self.samples * float(self._share_after[position])
+        return np.concatenate(losses)
+
+
+def _runs(pairs: Sequence[tuple[Array, Ints]], length: int) -> Iterator[Sequence[tuple[Array, Ints]]]:
+    for start in range(0, len(pairs), length):
+        yield pairs[start : start + length]
+
+
+def _outputs_axis(op: MvmOp) -> int:
+    """The axis of an operator's outputs among its results, executions first."""
+    return 2 if op.window is not None else len(op.result.type.get_shape())
+
+
+def _local_error(op: MvmOp, noisy: Array, clean: Array) -> Floats:
+    """[output]: how far an operator's own results are off, mean square over all else."""
+    error = np.moveaxis(noisy.astype(np.float64) - clean.astype(np.float64), _outputs_axis(op), -1)
+    found = np.square(error).reshape(-1, error.shape[-1]).mean(axis=0)
+    if not np.isfinite(found).all():
+        raise InputError(f"{where(op)}: expected finite results on the calibration data, got NaN or infinity")
+    return found
