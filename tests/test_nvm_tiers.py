@@ -214,6 +214,11 @@ def test_a_thousand_chips_at_once_are_as_one_at_a_time(chip: str):
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
+        (
+            "cell",
+            {"area_f2": 4.0, "read_pj": 0.1, "write_ns": 1.0, "write_pj": 1.0, "read_activity": 1.5},
+            "tiers.reram.cell.read_activity: expected less than or equal to 1, got 1.5",
+        ),
         ("cell", "isac", "tiers.reram.cell: expected one of "),
         ("cell", {"area_f2": 4.0, "write_ns": 1.0, "write_pj": 1.0}, "read_pj: expected a value, or on_us"),
         ("adc_model", "flash", "tiers.reram.adc_model: expected one of "),

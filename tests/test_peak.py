@@ -122,6 +122,15 @@ def test_every_chip_can_be_shown(name: str, capsys: pytest.CaptureFixture[str]):
     assert out.rstrip().endswith(chip_text(name).rstrip())
 
 
+def test_a_chip_of_the_template_says_its_conventions(capsys: pytest.CaptureFixture[str]):
+    """256 macros of 256 x 128 cells, eight a weight."""
+    assert main(["--show-target", "imc-sram"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"the whole chip, {256 * 256 * 128 / 8 / 1e6:.4g} M weights at a time" in said
+    assert "writing takes no time" in said
+    assert "priced as a stationary weight with its heads as positions" in said
+
+
 def test_a_chip_file_can_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = tmp_path / "mine.yaml"
     file.write_text(chip_text("digital").replace("lanes: 1024", "lanes: 512"))

@@ -97,7 +97,7 @@ def test_formulas_by_hand():
     assert photonics.laser_power_mw(0, 0, 1, 1, 10) == pytest.approx(2 / 0.9)
     assert photonics.laser_power_mw(0, 0, 1, 3, integrated_cycles=4) == pytest.approx(2)
     assert photonics.mesh_loss_db(1.2, 0.99, 12, 12) == pytest.approx(1.2 + 25 * 0.99)
-    assert photonics.ring_bank_loss_db(0.95, 0.1, 0.1, 12, 12) == pytest.approx(2 * (1.1 + 0.95) + 0.4)
+    assert photonics.ring_bank_loss_db(0.5, 0.2, 0.95, 0.1, 0.1, 12, 12) == pytest.approx(2.2 + 0.5 + 1.1 + 0.95 + 0.4)
     assert list(photonics.splitter_levels(np.array([1, 2, 3, 4, 5, 8, 9, 12]))) == [0, 1, 2, 2, 3, 3, 4, 4]
     assert photonics.mzi_cells(12, 12) == 132
     assert photonics.mzi_cells(4, 6) == 6 + 15
@@ -164,6 +164,9 @@ def test_devices_by_name_with_figures_changed_or_in_full():
     assert Dac.model_validate(full) == Dac.model_validate("cap-dac-14g")
 
 
+FOUR_BITS = {"input_bits": 4, "weight_bits": 4, "output_bits": 4}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
@@ -174,6 +177,12 @@ def test_devices_by_name_with_figures_changed_or_in_full():
         ("clock_ghz", 12.0, "clock_ghz: expected at most the 10.0 of the converters, got 12.0"),
         ("wavelengths", 0, "wavelengths: expected greater than 0, got 0"),
         ("modes", [], "modes: expected"),
+        (
+            "modes",
+            [{"input_bits": 4, "weight_bits": 4, "output_bits": 4}] * 2,
+            "modes: expected each precision once, got",
+        ),
+        ("devices.splitter.power_mw", 1.0, "devices.splitter.power_mw: expected a known field"),
     ],
 )
 def test_a_wrong_field_is_one_line(path: str, value: object, expected: str):

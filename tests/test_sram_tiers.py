@@ -16,6 +16,7 @@ from h3c.runtime_sim.coarse_bit_serial import CoarseBitSerial
 from h3c.runtime_sim.cost import price
 from h3c.runtime_sim.errors import InputError
 from h3c.runtime_sim.kinds.analog_sram import AnalogSram
+from h3c.runtime_sim.kinds.digital_sram import DigitalSram
 from h3c.runtime_sim.peak import holding, peak
 from h3c.runtime_sim.product import plain_product
 
@@ -259,6 +260,15 @@ def test_a_mistake_in_a_tier_is_one_line(fields: dict[str, Any], line: str) -> N
     with pytest.raises(InputError) as caught:
         chip_from_tree(tree, "c.yaml")
     assert str(caught.value).startswith(f"c.yaml: tiers.sram.{line}")
+
+
+def test_an_accumulator_holds_the_sum_of_the_rows_at_once() -> None:
+    """32 rows of 4-bit inputs and 8-bit weights make sums of 4 + 8 + 5 bits."""
+    tier = validate_sram.zigzag_tier(ZIGZAG[-1])
+    tree = tier.model_dump() | {"array_rows": 64, "rows_at_once": 32, "input_bits": 4, "weight_bits": 8}
+    assert DigitalSram.model_validate(tree | {"accumulator_bits": 17}).accumulator_bits == 17
+    with pytest.raises(ValueError, match="expected at least 17 for 32 products of 4 and 8 bits, got 16"):
+        DigitalSram.model_validate(tree | {"accumulator_bits": 16})
 
 
 def test_a_tier_goes_to_yaml_and_back() -> None:

@@ -1,5 +1,7 @@
 """A chip for people: what it could do at best, then its own description with its sources."""
 
+from textwrap import wrap
+
 from ...runtime_sim.chip import Chip
 from ...runtime_sim.kinds.registry import kind_name
 from ...runtime_sim.peak import Peak, holding, peak
@@ -19,10 +21,17 @@ def show(target: str) -> str:
         f"  chip: {_tops(chip)}, {_capacity(chip)}, {chip.area_mm2:.4g} mm2, {chip.static_power_mw:.4g} mW standing by",
         "  A MAC is two operations. TOPS/W has the tier's static power in it, not links and memories; mW is static "
         'power;\n  "write all" fills every array from off-chip memory.',
+        *_conventions(chip),
         "",
         chip_text(target).rstrip(),
     ]
     return "\n".join(lines)
+
+
+def _conventions(chip: Chip) -> list[str]:
+    """What its tiers say of their figures, wrapped."""
+    said = [f"{name}: {text}" for name, tier in chip.tiers.items() if (text := tier.conventions())]
+    return [line for text in said for line in wrap(text, 118, initial_indent="  ", subsequent_indent="  ")]
 
 
 def _rows(chip: Chip) -> list[tuple[str, ...]]:

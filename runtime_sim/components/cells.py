@@ -10,7 +10,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..cost import FloatArray
 from ..kinds.base import Fields, NonNegative, Positive
@@ -33,7 +33,7 @@ class Cell(Fields):
     read_v: Positive | None = None
     read_ns: Positive | None = None
     """How long a driven row is held; without one where inputs are lengths of pulses."""
-    read_activity: Positive = 0.5
+    read_activity: Annotated[Positive, Field(le=1)] = 0.5
     """Share of rows that an input cycle drives, or mean length of a pulse over the longest."""
     write_ns: Positive
     """One programming pulse, or one round of write and verify."""

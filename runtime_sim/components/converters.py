@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..cost import FloatArray
 from ..errors import InputError
+from .photonic_devices import Adc, Dac
 from .tables import chosen, constant, curve, real
 from .technology import nominal_supply_v, scaled_area_um2, scaled_energy_pj, voltage_delay
 
@@ -131,11 +132,10 @@ def _zigzag(
 def _sar_linear(
     bits: FloatArray, rate: FloatArray, technology_nm: FloatArray, supply_v: FloatArray, rows: FloatArray
 ) -> Converter:
-    """Lightening-Transformer's SAR (HPCA'24, hardware/ADC.py): P = P0 (b / b0) (f / f0), area as it is."""
-    own_nm = constant(_T, "lt_adc_technology_nm")
-    per_bit_pj = constant(_T, "lt_adc_mw") / constant(_T, "lt_adc_gs_per_s") / constant(_T, "lt_adc_bits")
-    energy = scaled_energy_pj(per_bit_pj * bits, own_nm, technology_nm, nominal_supply_v(own_nm), supply_v)
-    area = scaled_area_um2(constant(_T, "lt_adc_um2") * np.ones_like(bits), own_nm, technology_nm)
+    """Lightening-Transformer's SAR (HPCA'24): `sar-adc-10g` of data/photonics.yaml by its law, area as it is."""
+    own, own_nm = Adc.model_validate("sar-adc-10g"), constant(_T, "lt_adc_technology_nm")
+    energy = scaled_energy_pj(own.energy_pj(bits), own_nm, technology_nm, nominal_supply_v(own_nm), supply_v)
+    area = scaled_area_um2(own.area_um2 * np.ones_like(bits), own_nm, technology_nm)
     return Converter(energy, area, 1.0 / rate)
 
 
@@ -177,13 +177,11 @@ def _zigzag_dac(bits: FloatArray, rate: FloatArray, technology_nm: FloatArray, s
 
 
 def _lt_dac(bits: FloatArray, rate: FloatArray, technology_nm: FloatArray, supply_v: FloatArray) -> Converter:
-    """Lightening-Transformer (HPCA'24, hardware/DAC.py): P = P0 (2^b / b) / (2^b0 / b0) (f / f0)."""
-    own_nm, own_bits = constant(_T, "lt_dac_technology_nm"), constant(_T, "lt_dac_bits")
-    own_pj = constant(_T, "lt_dac_mw") / constant(_T, "lt_dac_gs_per_s")
-    energy = own_pj * (np.exp2(bits) / bits) / (2**own_bits / own_bits)
-    scaled = scaled_energy_pj(energy, own_nm, technology_nm, nominal_supply_v(own_nm), supply_v)
-    area = scaled_area_um2(constant(_T, "lt_dac_um2") * np.ones_like(bits), own_nm, technology_nm)
-    return Converter(scaled, area, 1.0 / rate)
+    """Lightening-Transformer's DAC (HPCA'24): `cap-dac-14g` of data/photonics.yaml by its law, area as it is."""
+    own, own_nm = Dac.model_validate("cap-dac-14g"), constant(_T, "lt_dac_technology_nm")
+    energy = scaled_energy_pj(own.energy_pj(bits), own_nm, technology_nm, nominal_supply_v(own_nm), supply_v)
+    area = scaled_area_um2(own.area_um2 * np.ones_like(bits), own_nm, technology_nm)
+    return Converter(energy, area, 1.0 / rate)
 
 
 _DacLaw = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], Converter]

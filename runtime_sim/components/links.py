@@ -1,4 +1,4 @@
-"""Links: energy of moving bits over networks, through stacks and between chips; area and latency of routers."""
+"""Links: energy of moving bits over networks, through stacks and between chips."""
 
 from numpy.typing import ArrayLike
 
@@ -22,13 +22,3 @@ LINK_KINDS = tuple(_BIT_ENERGIES)
 def link_pj_per_bit(kind: str, hops: ArrayLike = 1) -> FloatArray:
     """Moving one bit over `hops` links (or routers with their links) of a kind: energy adds up hop by hop."""
     return constant(_T, chosen("link", kind, _BIT_ENERGIES)) * real(hops)
-
-
-def routers_area_mm2(tiles: ArrayLike) -> FloatArray:
-    """Routers of ISAAC (ISCA'16) for so many tiles, four of which share one."""
-    return real(tiles) / 4 * constant(_T, "isaac_router_mm2")
-
-
-def puma_router_power_mw(busy_share: ArrayLike) -> FloatArray:
-    """A router of PUMA (ASPLOS'19) that is busy for a share of the time: dynamic power and leakage."""
-    return real(busy_share) * constant(_T, "puma_router_mw") + constant(_T, "puma_router_leakage_mw")

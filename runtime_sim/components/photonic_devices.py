@@ -144,24 +144,36 @@ class Memory(Device):
 
 
 class Passive(Sized):
-    """A splitter, a coupler, a ring that routes a wavelength (`power_mw` tunes it all the time)."""
+    """A splitter or a coupler."""
 
     family = "passives"
     insertion_loss_db: NonNegative
-    power_mw: NonNegative = 0.0
 
 
-class Shifter(Passive):
-    """A phase shifter: `power_mw` holds it, on average; `response_ns` to settle at another phase."""
+class Router(Sized):
+    """A ring that leads one wavelength onto a shared waveguide, or off it; `power_mw` tunes it all the time."""
+
+    family = "routers"
+    insertion_loss_db: NonNegative
+    power_mw: NonNegative
+
+
+class Shifter(Sized):
+    """A phase shifter: `power_mw` holds it, on average."""
 
     family = "shifters"
-    response_ns: NonNegative
+    insertion_loss_db: NonNegative
+    power_mw: NonNegative
 
 
-class Cell(Shifter):
-    """What holds one weight of a mesh: an interferometer or a ring; `write_energy_fj` sets it."""
+class Cell(Sized):
+    """What holds one weight of a mesh: an interferometer or a ring. `power_mw` holds it, on average;
+    `write_energy_fj` sets it, and `response_ns` is how long it takes to settle."""
 
     family = "cells"
+    insertion_loss_db: NonNegative
+    power_mw: NonNegative
+    response_ns: NonNegative
     write_energy_fj: NonNegative
     through_loss_db: NonNegative = 0.0
     """Of a ring, for light that it is not tuned to."""

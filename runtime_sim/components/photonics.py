@@ -62,12 +62,20 @@ def mesh_loss_db(modulator_db: ArrayLike, cell_db: ArrayLike, rows: ArrayLike, c
 
 
 def ring_bank_loss_db(
-    ring_db: ArrayLike, through_db: ArrayLike, splitter_db: ArrayLike, inputs: ArrayLike, outputs: ArrayLike
+    modulator_db: ArrayLike,
+    modulator_through_db: ArrayLike,
+    ring_db: ArrayLike,
+    through_db: ArrayLike,
+    splitter_db: ArrayLike,
+    inputs: ArrayLike,
+    outputs: ArrayLike,
 ) -> FloatArray:
-    """Insertion loss of a bank of rings: light passes all input rings but one, and all weight rings but one, a tree of
-    splitters over the outputs in between (LT photonic_mrr_bank.py)."""
-    rings = 2 * (_real(through_db) * (_real(inputs) - 1) + _real(ring_db))
-    return rings + _real(splitter_db) * splitter_levels(outputs)
+    """Insertion loss of a bank of rings: light passes all input rings but one (modulators), and all weight rings but
+    one, a tree of splitters over the outputs in between (LT photonic_mrr_bank.py)."""
+    passed = _real(inputs) - 1
+    modulators = _real(modulator_through_db) * passed + _real(modulator_db)
+    rings = _real(through_db) * passed + _real(ring_db)
+    return modulators + rings + _real(splitter_db) * splitter_levels(outputs)
 
 
 def laser_power_mw(

@@ -113,6 +113,10 @@ class TierKind(Fields, ABC):
         """Outputs of one block of the tier: a part of a multiple of it wastes nothing."""
         return 1 if product.batched or product.groups == 1 else product.n
 
+    def conventions(self) -> str | None:
+        """What a reader of its figures has to know, as sentences, where they follow rules that other kinds do not."""
+        return None
+
     def full_load(self) -> Product | None:
         """A product that keeps the whole tier busy: its rate and energy are the tier's peak. None: it has no peak.
 

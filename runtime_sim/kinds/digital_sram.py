@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import numpy as np
+from pydantic import model_validator
 
 from ..components.logic import accumulator, adder_tree, place_value_tree, times, where
 from ..cost import FloatArray, IntArray, ceil_div
@@ -29,9 +30,23 @@ class DigitalSram(SramMacro):
     booth: bool = False
     """Whether two input bits are recoded into one signed digit (radix 4): half the trees, a bit wider."""
     accumulator_bits: Bits | None = None
-    """None: as many as the longest sum needs."""
+    """None: as many as the sum over the rows at once needs, which is the least."""
     clock_mhz: Positive | None = None
     """The clock it is run at, if that is slower than its longest path; None: the longest path sets the clock."""
+
+    @model_validator(mode="after")
+    def _sums_fit(self) -> "DigitalSram":
+        if self.accumulator_bits is not None and self.accumulator_bits < self.sum_bits:
+            raise ValueError(
+                f"accumulator_bits: expected at least {int(self.sum_bits)} for {self.rows_at_once} products of "
+                f"{self.input_bits} and {self.weight_bits} bits, got {self.accumulator_bits}"
+            )
+        return self
+
+    @property
+    def sum_bits(self) -> IntArray:
+        """Bits of the sum over the rows at once."""
+        return self.input_bits + self.weight_bits + np.ceil(np.log2(self.rows_at_once)).astype(np.int64)
 
     @property
     def slice_bits(self) -> int:
@@ -68,11 +83,10 @@ class DigitalSram(SramMacro):
         depth_bits = np.ceil(np.log2(self.rows_at_once))
         tree_bits = self.addend_bits + depth_bits
         place_values = place_value_tree(one, self.digits, tree_bits)
-        sum_bits = np.where(self.digits > 1, self.digits + tree_bits, tree_bits)
-        needed = self.input_bits + depth_bits + self.weight_bits
-        wide = needed if self.accumulator_bits is None else np.asarray(self.accumulator_bits)
+        slice_bits = np.where(self.digits > 1, self.digits + tree_bits, tree_bits)
+        wide = self.sum_bits if self.accumulator_bits is None else np.asarray(self.accumulator_bits)
         several = (self.slices > 1) | np.greater(self.array_rows, self.rows_at_once)
-        return {"place_values": place_values, "accumulators": where(several, accumulator(one, wide, sum_bits))}
+        return {"place_values": place_values, "accumulators": where(several, accumulator(one, wide, slice_bits))}
 
     @property
     def cycle_by_part_ns(self) -> dict[str, FloatArray]:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from pydantic import model_validator
 
 from ..arithmetic import AnalogDot, Arithmetic
-from ..cost import Work, ceil_div, ps_of_ns
+from ..cost import IntArray, Work, ceil_div, ps_of_ns
 from ..errors import InputError
 from ..imc.constants import Constants, constants
 from ..imc.layers import Layers, layer_of
@@ -77,6 +77,22 @@ class Imc(TierKind):
         """Silicon of the whole template."""
         area: Any = area_mm2(self.designs, self.constants)
         return area[()]  # a number, or an array where fields are
+
+    @property
+    def weights_at_once(self) -> IntArray:
+        """Weights of one layer that all macros hold together."""
+        fabric = self.designs.fabric(self.constants)
+        return fabric.array_rows * fabric.array_cols * fabric.macros // fabric.cells_a_weight
+
+    def conventions(self) -> str:
+        millions = self.weights_at_once / 1e6
+        return (
+            f"Costs follow the template's conventions. Every layer has the whole chip, {millions:.4g} M weights at a "
+            "time; a larger one is loaded in turns. RRAM weights never leave the chip, SRAM weights are "
+            "fetched once an execution; writing takes no time. A product of two values made at run time (attention) is "
+            "priced as a stationary weight with its heads as positions, so that the MACs priced are not the model's. "
+            "No bandwidth limits: latencies are scores to rank by."
+        )
 
     def precisions(self) -> tuple[Precision, ...]:
         return (Precision(8, WEIGHT_BITS, 8),)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import model_validator
 
 from ..arithmetic import AnalogDot, Arithmetic
 from ..cost import IntArray, ceil_div
@@ -36,6 +37,13 @@ class PhotonicCores(TierKind):
     core_rows: Count
     core_cols: Count
     clock_ghz: Positive
+
+    @model_validator(mode="after")
+    def _modes_differ(self) -> "PhotonicCores":
+        names = [mode.name for mode in self.precisions()]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"modes: expected each precision once, got {twice[0]} more than once")
+        return self
 
     @property
     @abstractmethod

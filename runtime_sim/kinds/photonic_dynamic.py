@@ -14,50 +14,24 @@ from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
 from ..components import photonics
-from ..components.photonic_devices import (
-    Adc,
-    Adder,
-    Amplifier,
-    Comb,
-    Dac,
-    Laser,
-    Layout,
-    Memory,
-    Modulator,
-    Passive,
-    Photodetector,
-    Shifter,
-)
+from ..components.photonic_devices import Passive, Router, Shifter
 from ..cost import FloatArray, IntArray, Work, ceil_div, ps_for
 from ..product import Product
-from .base import Count, Fields
+from .base import Count
 from .photonic_cores import BitsMode, PhotonicCores
+from .photonic_parts import UM2_TO_MM2, Devices, figure, total
 
 if TYPE_CHECKING:
     from ..chip import Chip
 
-_MM2 = 1e-6
 
-
-class DynamicDevices(Fields):
+class DynamicDevices(Devices):
     """What the cores are made of. `router`: a ring before and one behind each modulator, where wavelengths share a
     waveguide; `local_buffer`: one a tile and one for what tiles share; `core_buffer`: registers at the cores' edges."""
 
-    laser: Laser
-    dac: Dac
-    modulator: Modulator
-    splitter: Passive
     shifter: Shifter
     coupler: Passive
-    photodetector: Photodetector
-    amplifier: Amplifier
-    adc: Adc
-    layout: Layout
-    comb: Comb | None = None
-    router: Passive | None = None
-    adder: Adder | None = None
-    local_buffer: Memory | None = None
-    core_buffer: Memory | None = None
+    router: Router | None = None
 
 
 class PhotonicDynamic(PhotonicCores):
@@ -83,9 +57,7 @@ class PhotonicDynamic(PhotonicCores):
 
     @model_validator(mode="after")
     def _converters_keep_up(self) -> "PhotonicDynamic":
-        slowest = min(self.devices.dac.rate_ghz, self.devices.adc.rate_ghz)
-        if self.clock_ghz > slowest:
-            raise ValueError(f"clock_ghz: expected at most the {slowest} of the converters, got {self.clock_ghz}")
+        self.devices.expect_converters_to_keep_up(self.clock_ghz)
         return self
 
     @property
@@ -187,14 +159,13 @@ class PhotonicDynamic(PhotonicCores):
             "modulator": (self.row_modulators + self.col_modulators) * self._tuning_mw(),
             "photodetector": self.nodes * (2 * parts.photodetector.power_mw),
             "shifter": self.nodes * parts.shifter.power_mw,
-            "memory": local * (parts.local_buffer.power_mw if parts.local_buffer else 0.0)
-            + core * (parts.core_buffer.power_mw if parts.core_buffer else 0.0),
+            "memory": parts.memories_mw(local, core),
         }
 
     @property
     def static_power_mw(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The sum of `static_power_by_component_mw`."""
-        return _total(self.static_power_by_component_mw())
+        return figure(self.static_power_by_component_mw())
 
     def area_by_component_mm2(self) -> dict[str, FloatArray]:
         """Silicon: outlines times counts; nodes with the room between their devices (LT cal_core_area)."""
@@ -203,8 +174,6 @@ class PhotonicDynamic(PhotonicCores):
         boxes = self.tiles + self._row_sources
         local, core = self._small_memories()
         rings = 2 * parts.router.area_um2 if parts.router else 0.0
-        memories = local * (parts.local_buffer.area_um2 if parts.local_buffer else 0.0)
-        memories = memories + core * (parts.core_buffer.area_um2 if parts.core_buffer else 0.0)
         areas = {
             "laser": boxes * parts.laser.area_um2,
             "comb": boxes * (parts.comb.area_um2 if parts.comb else 0.0),
@@ -214,9 +183,9 @@ class PhotonicDynamic(PhotonicCores):
             "amplifier": self.converters * parts.amplifier.area_um2,
             "core": self.tiles * self.cores_per_tile * self._core_area_um2(),
             "adder": self.converters * (parts.adder.area_um2 if parts.adder else 0.0),
-            "memory": memories,
+            "memory": parts.memories_um2(local, core),
         }
-        return {name: np.asarray(um2) * _MM2 for name, um2 in areas.items()}
+        return {name: np.asarray(um2) * UM2_TO_MM2 for name, um2 in areas.items()}
 
     def _core_area_um2(self) -> FloatArray:
         parts = self.devices
@@ -232,7 +201,7 @@ class PhotonicDynamic(PhotonicCores):
     @property
     def area_mm2(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The sum of `area_by_component_mm2`."""
-        return _total(self.area_by_component_mm2())
+        return figure(self.area_by_component_mm2())
 
     def energy_per_symbol_pj(self, bits: ArrayLike) -> dict[str, FloatArray]:
         """From the local buffer to light: an access there, a write and a read at the core, a DAC, a modulator."""
@@ -258,8 +227,8 @@ class PhotonicDynamic(PhotonicCores):
         mode = self._mode(precision)
         shared = np.where(self.rows_shared_by_tiles, self.tiles, 1)
         summed = np.where(self.outputs_shared_by_cores, self.cores_per_tile, 1) * self.wavelengths
-        a, b = (_total_of(self.energy_per_symbol_pj(bits)) for bits in (mode.input_bits, mode.weight_bits))
-        result = _total_of(self.energy_per_conversion_pj(mode.output_bits))
+        a, b = (total(self.energy_per_symbol_pj(bits)) for bits in (mode.input_bits, mode.weight_bits))
+        result = total(self.energy_per_conversion_pj(mode.output_bits))
         per_row, per_col = a / (self.core_cols * shared), b / self.core_rows
         return per_row + per_col + result / (summed * self.temporal_accumulation)
 
@@ -288,13 +257,3 @@ class PhotonicDynamic(PhotonicCores):
         energy = {part: reads_of_a * a[part] + reads_of_b * b[part] + results * result[part] for part in a}
         weight_bits = min(product.weight_bits, mode.weight_bits)
         return self.streamed(name, chip, product, outputs, compute, energy, weight_bits)
-
-
-def _total_of(parts: dict[str, FloatArray]) -> FloatArray:
-    return sum(parts.values(), np.zeros(()))
-
-
-def _total(parts: dict[str, FloatArray]) -> float:
-    """The sum: a number for one chip, an array for many."""
-    total = _total_of(parts)
-    return float(total) if total.ndim == 0 else total  # pyright: ignore[reportReturnType]

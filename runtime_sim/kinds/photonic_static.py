@@ -11,44 +11,18 @@ from pydantic import Field, model_validator
 
 from ..arithmetic import AnalogDot, Arithmetic
 from ..components import photonics
-from ..components.photonic_devices import (
-    Adc,
-    Adder,
-    Amplifier,
-    Cell,
-    Comb,
-    Dac,
-    Laser,
-    Layout,
-    Memory,
-    Modulator,
-    Passive,
-    Photodetector,
-)
+from ..components.photonic_devices import Cell
 from ..cost import FloatArray, IntArray, ceil_div
 from .arrays import ArrayFigures, ArrayTier
-from .base import Count, Fields, Positive
+from .base import Count, Positive
+from .photonic_parts import UM2_TO_MM2, Devices, figure
 
-_MM2 = 1e-6
 
-
-class StaticDevices(Fields):
+class StaticDevices(Devices):
     """What meshes are made of. `local_buffer`: two a laser (inputs and outputs); `core_buffer`: two a laser for
     outputs and two a mesh for inputs."""
 
-    laser: Laser
-    dac: Dac
-    modulator: Modulator
-    splitter: Passive
     cell: Cell
-    photodetector: Photodetector
-    amplifier: Amplifier
-    adc: Adc
-    layout: Layout
-    comb: Comb | None = None
-    adder: Adder | None = None
-    local_buffer: Memory | None = None
-    core_buffer: Memory | None = None
 
 
 class PhotonicStatic(ArrayTier):
@@ -69,9 +43,7 @@ class PhotonicStatic(ArrayTier):
 
     @model_validator(mode="after")
     def _converters_keep_up(self) -> "PhotonicStatic":
-        slowest = min(self.devices.dac.rate_ghz, self.devices.adc.rate_ghz)
-        if self.clock_ghz > slowest:
-            raise ValueError(f"clock_ghz: expected at most the {slowest} of the converters, got {self.clock_ghz}")
+        self.devices.expect_converters_to_keep_up(self.clock_ghz)
         return self
 
     def arithmetic(self, precision: str | None = None) -> Arithmetic:
@@ -128,6 +100,8 @@ class PhotonicStatic(ArrayTier):
         parts = self.devices
         if self.mesh == "rings":
             loss = photonics.ring_bank_loss_db(
+                parts.modulator.insertion_loss_db,
+                parts.modulator.through_loss_db,
                 parts.cell.insertion_loss_db,
                 parts.cell.through_loss_db,
                 parts.splitter.insertion_loss_db,
@@ -161,8 +135,7 @@ class PhotonicStatic(ArrayTier):
             "modulator": modulators * parts.modulator.power_mw,
             "cell": self.arrays * self.cells_a_mesh * parts.cell.power_mw,
             "photodetector": np.asarray(self.arrays * self.array_cols * 2 * parts.photodetector.power_mw),
-            "memory": local * (parts.local_buffer.power_mw if parts.local_buffer else 0.0)
-            + core * (parts.core_buffer.power_mw if parts.core_buffer else 0.0),
+            "memory": parts.memories_mw(local, core),
         }
 
     def area_by_component_mm2(self) -> dict[str, FloatArray]:
@@ -171,8 +144,6 @@ class PhotonicStatic(ArrayTier):
         outputs = self.arrays * self.array_cols
         lasers = ceil_div(self.arrays, self.arrays_per_laser)
         local, core = self._small_memories()
-        memories = local * (parts.local_buffer.area_um2 if parts.local_buffer else 0.0)
-        memories = memories + core * (parts.core_buffer.area_um2 if parts.core_buffer else 0.0)
         areas = {
             "laser": lasers * parts.laser.area_um2,
             "comb": lasers * (parts.comb.area_um2 if parts.comb else 0.0),
@@ -181,9 +152,9 @@ class PhotonicStatic(ArrayTier):
             "amplifier": outputs * parts.amplifier.area_um2,
             "core": self.arrays * self._mesh_area_um2(),
             "adder": outputs * (parts.adder.area_um2 if parts.adder else 0.0),
-            "memory": memories,
+            "memory": parts.memories_um2(local, core),
         }
-        return {name: np.asarray(um2) * _MM2 for name, um2 in areas.items()}
+        return {name: np.asarray(um2) * UM2_TO_MM2 for name, um2 in areas.items()}
 
     def _mesh_area_um2(self) -> FloatArray:
         """One mesh with the modulators of its inputs, its detectors and the splitters in front of it."""
@@ -202,15 +173,9 @@ class PhotonicStatic(ArrayTier):
     @property
     def static_power_mw(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The sum of `static_power_by_component_mw`."""
-        return _total(self.static_power_by_component_mw())
+        return figure(self.static_power_by_component_mw())
 
     @property
     def area_mm2(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The sum of `area_by_component_mm2`."""
-        return _total(self.area_by_component_mm2())
-
-
-def _total(parts: dict[str, FloatArray]) -> float:
-    """The sum: a number for one tier, an array for many."""
-    total = sum(parts.values(), np.zeros(()))
-    return float(total) if total.ndim == 0 else total  # pyright: ignore[reportReturnType]
+        return figure(self.area_by_component_mm2())
