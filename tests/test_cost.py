@@ -1,7 +1,7 @@
 """Prices: the figures of h3pimap, what must never happen to them, and digital work."""
 
 from dataclasses import replace
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -179,7 +179,7 @@ def test_a_hundred_thousand_options_in_one_call():
     copies = np.arange(100_000) % 9 + 1
     seconds: list[float] = []
     for _ in range(5):
-        start = perf_counter()
+        start = process_time()
         price(CHIP, matmul(128, 512, 512), "sram", outputs, copies, rewritten=True)
-        seconds.append(perf_counter() - start)
+        seconds.append(process_time() - start)
     assert min(seconds) < 0.1  # 0.012 on an idle machine

@@ -1,7 +1,7 @@
 """fold-constants: what needs no input is computed once; absent weights, fills and random ops are respected."""
 
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import onnx
@@ -188,9 +188,9 @@ def test_bodies_are_left_and_see_folded_values(tmp_path: Path):
 def test_large_models_fold_in_about_a_second(name: str):
     (path,) = (path for path in model_paths("topology") if path.stem == name)
     module = read_onnx(path)
-    started = perf_counter()
+    started = process_time()
     FoldConstants().apply(None, module)  # pyright: ignore[reportArgumentType]
-    assert perf_counter() - started < 2
+    assert process_time() - started < 2
 
 
 def test_the_evaluator_itself_agrees_with_onnxruntime(tmp_path: Path):

@@ -81,7 +81,7 @@ def test_quality_in_the_summary_on_stdout_and_as_a_picture(
     # -o is what the plan computes without noise, as without --age
     command("h3c-sim", plan, "--inputs", f"image={data}:x_test", "-o", "plain.npz")
     assert (tmp_path / "y.npz").read_bytes() == (tmp_path / "plain.npz").read_bytes()
-    again = command("h3c-sim", *words, "--summary", "again.json")
+    again = command("h3c-sim", *words, "--summary", "again.json", alone=True)
     assert again.returncode == 0
     assert json.loads((tmp_path / "again.json").read_text())["quality"] == quality
     other = command("h3c-sim", *words, "--seed", "1", "--summary", "other.json")
