@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from .front import (
     Arguments,
     UsageError,
+    add_dims,
+    add_quiet,
+    add_summary,
+    add_time_limit,
     check_outputs,
     guarded,
-    name_and_number,
     number_up_to,
-    positive_seconds,
     quantity,
     spinner,
     whole_number,
@@ -41,14 +43,7 @@ def parser() -> Arguments:
     p.add_argument("--target", metavar="NAME|FILE.yaml", default="h3pimap", help="the chip (default: %(default)s)")
     p.add_argument("--list-targets", action="store_true", help="list the chips that ship with h3c")
     p.add_argument("--show-target", metavar="NAME|FILE.yaml", help="print a chip with its derived figures")
-    p.add_argument(
-        "--dim",
-        metavar="NAME=VALUE",
-        type=name_and_number,
-        action="append",
-        default=[],
-        help="bind a symbolic dimension of the model (repeat for several)",
-    )
+    add_dims(p, "the model")
     _add_placement(p)
     _add_limits(p)
     p.add_argument(
@@ -58,7 +53,7 @@ def parser() -> Arguments:
         help="the front of latency and energy in at most N plans: PLAN.0.mlir, the fastest, to the most frugal, and "
         "their figures in PLAN.csv",
     )
-    p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the figures go, as JSON")
+    add_summary(p)
     p.add_argument("--dump-ir", metavar="DIR", type=Path, help="write the IR after each pass to numbered files")
     p.add_argument(
         "--weights",
@@ -66,7 +61,7 @@ def parser() -> Arguments:
         type=Path,
         help="with -o -: where values that passes made go (with -o PLAN.mlir they go beside the plan)",
     )
-    p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    add_quiet(p)
     return p
 
 
@@ -97,12 +92,8 @@ def _add_placement(p: Arguments) -> None:
         action="store_true",
         help="say of each operator why it is where it is, and what it would cost elsewhere",
     )
-    p.add_argument(
-        "--time-limit",
-        metavar="SECONDS",
-        type=positive_seconds,
-        default=60.0,
-        help="for the solver; when it strikes, the best plan so far is taken, with its gap (default: %(default)g)",
+    add_time_limit(
+        p, "for the solver; when it strikes, the best plan so far is taken, with its gap (default: %(default)g)", 60.0
     )
     p.add_argument(
         "--min-bits",

@@ -5,11 +5,22 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .front import Arguments, UsageError, check_outputs, guarded, name_and_number, spinner, whole_number
+from .front import (
+    Arguments,
+    UsageError,
+    add_dims,
+    add_quiet,
+    add_summary,
+    add_time_limit,
+    check_outputs,
+    guarded,
+    spinner,
+    whole_number,
+)
 
 DESCRIPTION = "Search a space of chips for the one that serves a set of models best."
 PRICED = ("imc-rram", "imc-sram")
-SEARCHES = ("exhaustive", "evolutionary", "nsga2", "random")
+SEARCHES = ("exhaustive", "staged", "evolutionary", "nsga2", "random")
 OBJECTIVES = ("energy", "latency", "area", "cost", "edp", "edap", "edp-cost", "edap-cost")
 OVER = ("max", "mean", "product", "weighted")
 
@@ -50,16 +61,24 @@ def parser() -> Arguments:
         help="switch a constraint of the space on or off (repeat for several)",
     )
     _add_search(p)
-    _add_dims(p)
+    _add_scale(p)
+    add_dims(p, "the models that have it")
     p.add_argument("-o", metavar="BEST.yaml", dest="output", type=Path, help="where the best chip goes")
-    p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the result goes, as JSON")
+    add_summary(p)
     p.add_argument(
         "--front",
         metavar="FRONT.csv|FRONT.json",
         type=Path,
         help="where the chips go that no other one beats in energy, latency and area (exhaustive: the exact front)",
     )
-    p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    p.add_argument(
+        "--report",
+        metavar="REPORT.html",
+        type=Path,
+        help="where a page goes with the front, the convergence of the searches, what each variable is worth, and each "
+        "model's own best chip; a file by itself, for any browser",
+    )
+    add_quiet(p)
     return p
 
 
@@ -69,33 +88,49 @@ def _add_search(p: Arguments) -> None:
         "--search",
         choices=SEARCHES,
         default="exhaustive",
-        help="exhaustive decides every chip, so that its answer is proven (default: %(default)s)",
+        help="exhaustive decides every chip, so that its answer is proven; staged ranks all by what costs little, "
+        "then places and simulates the best; the others visit some (default: %(default)s)",
     )
     p.add_argument(
         "--budget",
         metavar="CHIPS",
         type=whole_number(1, 10**9),
-        help="how many different chips the other searches may visit (default: 3300)",
+        help="how many different chips a search may visit (default: 3300), or staged may place (default: 50)",
     )
-    p.add_argument("--seed", metavar="SEED", type=whole_number(0, 2**31), help="of the other searches (default: 1)")
+    p.add_argument(
+        "--seed", metavar="SEED", type=whole_number(0, 2**31), help="of searches that draw at random (default: 1)"
+    )
     p.add_argument(
         "--baseline",
         metavar="BASELINE",
         action="append",
         default=[],
-        help="compare with largest-model, one-at-a-time[:alone] or sequential:mid|min|max[:late] (repeat for several)",
+        help="compare with largest-model, one-at-a-time[:alone] or sequential:mid|min|max[:late]; "
+        "where chips have to be placed with single-technology (repeat for several)",
     )
 
 
-def _add_dims(p: Arguments) -> None:
+def _add_scale(p: Arguments) -> None:
+    """How evaluations that cost something are made and kept."""
     p.add_argument(
-        "--dim",
-        metavar="NAME=VALUE",
-        type=name_and_number,
-        action="append",
-        default=[],
-        help="bind a symbolic dimension of the models that have it (repeat for several)",
+        "--archive",
+        metavar="FILE.sqlite",
+        type=Path,
+        help="keep every evaluation here, and take from here what is known: a search that was killed is run again with "
+        "the same words, and goes on where it was; several searches may share a file",
     )
+    p.add_argument(
+        "--scheduler",
+        metavar="local|ADDRESS",
+        help="where models are placed on chips: on processes of this machine, or on a Dask cluster (default: local)",
+    )
+    p.add_argument(
+        "--workers",
+        metavar="N",
+        type=whole_number(1, 10_000),
+        help="how many processes of this machine (default: one a core)",
+    )
+    add_time_limit(p, "for placing one model on one chip (default: 10)", None)
 
 
 def price_parser() -> Arguments:
@@ -117,9 +152,9 @@ def price_parser() -> Arguments:
         required=True,
         help="the model that the column network calls NAME (repeat for several)",
     )
-    _add_dims(p)
+    add_dims(p, "the models that have it")
     p.add_argument("-o", metavar="PRICES.csv", dest="output", required=True, help="where the prices go; - is stdout")
-    p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    add_quiet(p)
     return p
 
 
@@ -174,9 +209,9 @@ def search(arguments: Sequence[str]) -> None:
     from ..runtime_sim.weights import STORE
     from .codesigning.joint import Wanted
     from .codesigning.joint import search as search_space
-    from .codesigning.networks import read_networks
     from .codesigning.objectives import objective_of
     from .codesigning.report import chip_file, for_people, front_file, summarise
+    from .codesigning.report_page import page
     from .codesigning.space_files import load_space
     from .output import Outputs
     from .summary import to_json
@@ -185,14 +220,25 @@ def search(arguments: Sequence[str]) -> None:
     names = tuple(name for name, _ in args.models)
     objective = objective_of(args.objective, args.over, dict(args.weights), names)
     STORE.driver = "h3c-codesign"
-    with spinner("reading the models"):
-        networks = read_networks(dict(args.models), dict(args.dim))
-    wanted = Wanted(args.search, args.budget, args.seed, tuple(dict.fromkeys(args.baseline)), args.front is not None)
-    answer = search_space(space, networks, objective, wanted)
+    wanted = Wanted(
+        search=args.search,
+        budget=args.budget,
+        seed=args.seed,
+        baselines=tuple(dict.fromkeys(args.baseline)),
+        front=args.front is not None,
+        report=args.report is not None,
+        archive=args.archive,
+        scheduler=args.scheduler,
+        workers=args.workers,
+        time_limit_s=args.time_limit,
+    )
+    answer = search_space(space, dict(args.models), dict(args.dim), objective, wanted)
     summary = summarise(answer)
     with Outputs() as files:
         if args.front is not None:
             files.add(args.front, front_file(answer, args.front.suffix == ".json"))
+        if args.report is not None:
+            files.add(args.report, page(answer, summary))
         if args.output is not None:
             files.add(args.output, chip_file(answer, names))
         if args.summary is not None:
@@ -212,13 +258,14 @@ def _check(args: argparse.Namespace) -> None:
     _once("--constraint", [name for name, _ in args.constraint])
     if args.front is not None and args.front.suffix not in (".csv", ".json"):
         raise UsageError(f"--front: expected a file that ends in .csv or .json, got {args.front}")
-    if args.search == "exhaustive":
-        for name in ("budget", "seed"):
-            if getattr(args, name) is not None:
-                raise UsageError(f"--{name}: expected with --search evolutionary, nsga2 or random alone")
+    if args.budget is not None and args.search == "exhaustive":
+        raise UsageError("--budget: expected with a --search other than exhaustive, which decides every chip")
+    if args.seed is not None and args.search in ("exhaustive", "staged"):
+        raise UsageError("--seed: expected with --search evolutionary, nsga2 or random alone")
     inputs = [path for _, path in args.models]
     is_file = "/" in args.space or args.space.endswith((".yaml", ".yml"))
-    check_outputs([args.output, args.summary, args.front], [*inputs, *([Path(args.space)] if is_file else [])])
+    outputs = [args.output, args.summary, args.front, args.report, args.archive]
+    check_outputs(outputs, [*inputs, *([Path(args.space)] if is_file else [])])
 
 
 def _once(what: str, names: Sequence[str]) -> None:

@@ -24,6 +24,33 @@ class Arguments(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
+def add_dims(p: argparse.ArgumentParser, what: str) -> None:
+    """`--dim`; `what`: whose dimensions they are."""
+    p.add_argument(
+        "--dim",
+        metavar="NAME=VALUE",
+        type=name_and_number,
+        action="append",
+        default=[],
+        help=f"bind a symbolic dimension of {what} (repeat for several)",
+    )
+
+
+def add_quiet(p: argparse.ArgumentParser) -> None:
+    """`-q`."""
+    p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+
+def add_summary(p: argparse.ArgumentParser) -> None:
+    """`--summary`."""
+    p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the figures go, as JSON")
+
+
+def add_time_limit(p: argparse.ArgumentParser, what: str, default: float | None) -> None:
+    """`--time-limit`; `what` it is for."""
+    p.add_argument("--time-limit", metavar="SECONDS", type=positive_seconds, default=default, help=what)
+
+
 def guarded(tool: str, body: Callable[[], None]) -> int:
     """Run `body`; returns the exit status. What went wrong is one line on stderr, never a traceback.
 

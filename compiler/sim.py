@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cli import Clock
-from .front import Arguments, UsageError, check_outputs, guarded, progress, spinner, whole_number
+from .front import (
+    Arguments,
+    UsageError,
+    add_quiet,
+    add_summary,
+    check_outputs,
+    guarded,
+    progress,
+    spinner,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from ..runtime_sim.quality.measure import Quality
@@ -39,9 +49,9 @@ def parser() -> Arguments:
         "--ideal", action="store_true", help="exact arithmetic, instead of each tier's input, weight and ADC precision"
     )
     p.add_argument("--trace", metavar="T.json", type=Path, help="the timeline, for ui.perfetto.dev or chrome://tracing")
-    p.add_argument("--summary", metavar="OUT.json", type=Path, help="where the figures go, as JSON")
+    add_summary(p)
     _add_quality(p)
-    p.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    add_quiet(p)
     return p
 
 

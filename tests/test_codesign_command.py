@@ -51,7 +51,7 @@ def test_the_lists_of_the_command_line_are_those_of_the_modules() -> None:
     """They are written out there, so that --help does not wait for numpy."""
     assert tuple(objectives.TERMS) == OBJECTIVES
     assert objectives.OVER == OVER
-    assert ("exhaustive", *HEURISTICS) == SEARCHES
+    assert ("exhaustive", "staged", *HEURISTICS) == SEARCHES
 
 
 def test_the_summary_has_what_the_contract_names(codesign: Command, tmp_path: Path) -> None:
@@ -186,9 +186,20 @@ def test_a_weight_is_that_of_the_model_it_names(codesign: Command, tmp_path: Pat
         (["--weights", "cnn=0"], "expected NAME=WEIGHT with a number above 0, got 'cnn=0'"),
         (["--constraint", "area=maybe"], "expected NAME=on or NAME=off, got 'area=maybe'"),
         (["--constraint", "power=on"], "--constraint power: expected a constraint of space small (area, capacity)"),
-        (["--budget", "10"], "--budget: expected with --search evolutionary, nsga2 or random alone"),
+        (["--budget", "10"], "--budget: expected with a --search other than exhaustive"),
         (["--seed", "1"], "--seed: expected with --search evolutionary, nsga2 or random alone"),
-        (["--search", "staged"], "invalid choice: 'staged'"),
+        (["--search", "staged", "--seed", "1"], "--seed: expected with --search evolutionary, nsga2 or random alone"),
+        (["--workers", "2"], "--workers: expected with --search staged, or with a space whose chips have to be placed"),
+        (["--scheduler", "local"], "--scheduler: expected with --search staged"),
+        (["--time-limit", "1"], "--time-limit: expected with --search staged"),
+        (
+            ["--search", "staged", "--workers", "2", "--scheduler", "tcp://127.0.0.1:9"],
+            "--workers: expected with --sch",
+        ),
+        (["--archive", "no/a.sqlite"], "no/a.sqlite: expected an existing folder no, found none"),
+        (["--archive", "small.yaml"], "small.yaml: expected outputs other than the inputs and each other"),
+        (["--baseline", "single-technology"], "--baseline: expected one of largest-model, one-at-a-time"),
+        (["--search", "staged", "--baseline", "largest-model"], "--baseline: expected none with this search and space"),
         (["--front", "front.txt"], "--front: expected a file that ends in .csv or .json, got front.txt"),
         (["--baseline", "sequential"], "--baseline: expected one of largest-model, one-at-a-time"),
         (["-o", "no/best.yaml"], "no/best.yaml: expected an existing folder no, found none"),

@@ -2,17 +2,15 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from codesign_toy import Formula, toy_space
+from processes import cluster, gone
 from worker_jobs import deadly, faulty, priced, refused, square
 
 from h3c.compiler.codesigning.archive import Archive, Context, Price
@@ -105,36 +103,6 @@ def test_an_engine_is_named_on_the_command_line() -> None:
         engine_of("tcp://127.0.0.1:1", 3)
 
 
-@contextmanager
-def cluster(workers: int, *words: str, failures: int = 3) -> Generator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """A scheduler and workers, each a process of its own: the address, and the workers."""
-    pytest.importorskip("distributed", reason="the package distributed is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    here = str(Path(__file__).parent)
-    settings = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(failures), "PYTHONPATH": here}
-    environment = {**os.environ, **settings, "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "0"}
-
-    def start(*command: str) -> "subprocess.Popen[bytes]":
-        words = [sys.executable, "-m", "dask", *command]
-        return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    port = address.rpartition(":")[2]
-    scheduler = start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
-    ones = [start("worker", address, "--nthreads", "1", "--no-dashboard", *words) for _ in range(workers)]
-    try:
-        yield address, ones
-    finally:
-        for process in (*ones, scheduler):
-            process.terminate()
-        for process in (*ones, scheduler):
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
 def test_a_killed_worker_of_a_cluster_loses_nothing_and_all_is_kept(tmp_path: Path) -> None:
     """Three worker processes, one of which is killed in the middle; every price is in the archive at the end."""
 
@@ -192,16 +160,3 @@ def test_a_cluster_without_its_package_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match="pip install distributed"):
         DaskCluster("tcp://127.0.0.1:9")
-
-
-def gone(pid: int) -> bool:
-    """Whether a process ends within some seconds."""
-    for _ in range(100):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.05)
-    return False

@@ -12,6 +12,9 @@ from .archive_keys import cost_version, space_digest
 from .evaluators import Evaluator, Scores
 from .space import Design, DesignList, Space
 
+Told = Callable[[int], None]
+"""Takes the number of prices that are known."""
+
 
 class Pricing(Protocol):
     """An evaluator whose prices can be kept: of each model on its own, with what they depend on."""
@@ -39,18 +42,25 @@ class Pricing(Protocol):
 
 
 class Archived:
-    """An evaluator (see `evaluators.Evaluator`) that prices what the archive does not have, and adds it."""
+    """An evaluator (see `evaluators.Evaluator`) that prices what neither it nor the archive knows, and adds it."""
 
-    def __init__(self, pricing: Pricing, archive: Archive | None) -> None:
+    def __init__(
+        self, pricing: Pricing, archive: Archive | None, told: Callable[[int], None] = lambda done: None
+    ) -> None:
+        """`told` hears of every new price."""
         self.pricing = pricing
         self.archive = archive
+        self.told = told
         self.found = 0
         """Prices that were in the archive."""
         self.priced = 0
         """Prices that were not."""
         self.reasons: dict[tuple[str, Design], str] = {}
         """Why a model could not be priced on a chip."""
+        self.lost: set[tuple[str, Design]] = set()
+        """What could not be priced for reasons that are not the chip's, so that another time it may be."""
         self._contexts = pricing.contexts()
+        self._known: list[dict[Design, Price]] = [{} for _ in self._contexts]
 
     @property
     def space(self) -> Space:
@@ -68,10 +78,30 @@ class Archived:
 
     def evaluate(self, designs: Sequence[Design]) -> Scores:
         """Prices of chips."""
-        known = [self._known(model, designs) for model in range(len(self.models))]
-        wanted = [(m, d) for d in dict.fromkeys(designs) for m in range(len(known)) if d not in known[m]]
-        self.found += sum(map(len, known))
+        asked = list(dict.fromkeys(designs))
+        for model in range(len(self._known)):
+            self._look_up(model, [design for design in asked if design not in self._known[model]])
+        wanted = [(m, d) for d in asked for m in range(len(self._known)) if d not in self._known[m]]
+        if wanted:
+            self._price(wanted)
+        energy, latency, area = (
+            np.array([[getattr(known[design], name) for design in designs] for known in self._known])
+            for name in ("energy_pj", "latency_ns", "area_mm2")
+        )
+        return Scores(energy, latency, area.min(axis=0))
 
+    def _look_up(self, model: int, designs: Sequence[Design]) -> None:
+        """Learn what the archive has."""
+        if self.archive is None or not designs:
+            return
+        prices = self.archive.get(self._contexts[model], designs)
+        for design, price in prices.items():
+            self._learn(model, design, price)
+        self.found += len(prices)
+        self.told(self.found + self.priced)
+
+    def _price(self, wanted: Sequence[tuple[int, Design]]) -> None:
+        """Price what is not known; each price is in the archive before anyone hears of it."""
         waiting: list[tuple[Context, Design, Price]] = []
 
         def written() -> None:
@@ -82,24 +112,21 @@ class Archived:
         def done(model: int, design: Design, price: Price, keep: bool) -> None:
             if keep:
                 waiting.append((self._contexts[model], design, price))
+            else:
+                self.lost.add((self.models[model], design))
             if self.pricing.costly:
                 written()
             self.priced += 1
-            known[model][design] = price
+            self._learn(model, design, price)
+            self.told(self.found + self.priced)
 
-        if wanted:
-            self.pricing.prices(wanted, done)
-            written()
-        for model, prices in zip(self.models, known, strict=True):
-            self.reasons |= {(model, design): price.reason for design, price in prices.items() if price.reason}
-        energy, latency, area = (
-            np.array([[getattr(prices[design], name) for design in designs] for prices in known])
-            for name in ("energy_pj", "latency_ns", "area_mm2")
-        )
-        return Scores(energy, latency, area.min(axis=0))
+        self.pricing.prices(wanted, done)
+        written()
 
-    def _known(self, model: int, designs: Sequence[Design]) -> dict[Design, Price]:
-        return {} if self.archive is None else self.archive.get(self._contexts[model], designs)
+    def _learn(self, model: int, design: Design, price: Price) -> None:
+        self._known[model][design] = price
+        if price.reason:
+            self.reasons[self.models[model], design] = price.reason
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ What a baseline amounts to rests on where it starts and when it minds the constr
 - `sequential:START`: the levels of design one after the other (the space's `stages`), each enumerated with all else
   fixed; it begins with the middle (upper of two), least or greatest value of each variable (mid, min, max). In a stage
   the least excess over the constraints comes first, then the score; with `:late` constraints count in the last two
-  stages alone.
+  stages alone;
+- `single-technology`: of a space whose chips have to be placed, the best of those with a single kind of tier beside
+  the digital unit. The others are of spaces with a closed form.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -22,7 +24,7 @@ from .closed_form import ClosedForm, weights_of
 from .evaluators import Judged, Task
 from .objectives import Objective
 from .ranking import Found, best_of
-from .space import Design, Space
+from .space import COUNTS, Design, Space
 
 STARTS: dict[str, Callable[[int], int]] = {
     "mid": lambda count: count // 2,
@@ -34,7 +36,11 @@ NAMES = (
     *("largest-model", "one-at-a-time", "one-at-a-time:alone"),
     *(f"sequential:{start}{end}" for start in STARTS for end in ("", ":late")),
 )
+"""Those of spaces with a closed form."""
+SINGLE = "single-technology"
 _LATE = 2
+_MOST_SINGLE = 10_000
+"""Chips of a single technology that are placed, at most."""
 
 Search = Callable[[ClosedForm, Objective], Found]
 
@@ -52,11 +58,12 @@ class Baseline:
     judged: Judged | None
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Whether all are names of baselines."""
+def check_names(names: Iterable[str], known: Sequence[str]) -> None:
+    """Whether all are names of baselines that are `known` of such a search."""
     for name in names:
-        if name not in NAMES:
-            raise InputError(f"--baseline: expected one of {', '.join(NAMES)}, got {name!r}")
+        if name not in known:
+            told = f"one of {', '.join(known)}" if known else "none with this search and space"
+            raise InputError(f"--baseline: expected {told}, got {name!r}")
 
 
 def baseline(name: str, form: ClosedForm, objective: Objective, search: Search) -> Baseline:
@@ -74,6 +81,48 @@ def baseline(name: str, form: ClosedForm, objective: Objective, search: Search) 
     minded = f"in the last {_LATE} stages" if late else "first in each stage"
     how = f"{stages}, from {start} values; constraints count {minded}"
     return _common(name, how, form, objective, design)
+
+
+def single_technology(task: Task) -> Baseline:
+    """The best chip that has one kind of tier beside the digital unit, of each and of all."""
+    space = task.space
+    best: dict[str, Judged] = {}
+    for tier in space.tree["tiers"]:
+        designs = _only(space, tier)
+        if len(designs) > _MOST_SINGLE:
+            raise InputError(
+                f"--baseline {SINGLE}: expected at most {_MOST_SINGLE} chips of {tier}, got {len(designs)}"
+            )
+        if designs:
+            kept = np.broadcast_to(space.violation(task.evaluator.figures(designs)) == 0, (len(designs),))
+            judged = task.judged([design for design, keeps in zip(designs, kept.tolist(), strict=True) if keeps])
+            if judged.feasible.any():
+                best[tier] = judged.at([best_of(judged)])
+    if not best:
+        raise InputError(f"--baseline {SINGLE}: expected chips of a single tier in space {space.source}, got none")
+    judged = Judged.joined(list(best.values()))
+    first = best_of(judged)
+    told = ", ".join(f"{tier} {own.score[0]:.4g}" for tier, own in best.items())
+    design = space.design(int(judged.number[first]))
+    how = f"the best chip with one kind of tier beside digital: {list(best)[first]}, of {told}"
+    return Baseline(SINGLE, how, dict.fromkeys(task.evaluator.models, design), judged.at([first]))
+
+
+def _only(space: Space, tier: str) -> list[Design]:
+    """The chips that have some of a tier, and of the others but the digital unit none."""
+    values: list[list[int]] = []
+    others = set(space.tree["tiers"]) - {tier, "digital"}
+    counted: set[str] = set()
+    for variable in space.variables:
+        own = list(range(len(variable.values)))
+        if variable.path[0] == "tiers" and variable.path[-1] in COUNTS:
+            counted.add(variable.path[1])
+            some = variable.path[1] == tier
+            own = [index for index in own if (variable.values[index] != 0) == some]
+        elif variable.path[0] == "tiers" and variable.path[1] in others:
+            own = own[:1]  # of a tier that is not there
+        values.append(own)
+    return list(product(*values)) if others <= counted and tier != "digital" else []
 
 
 def sequential(task: Task, start: str, late: bool) -> Design:

@@ -231,8 +231,8 @@ def matrix_tier(space: Space) -> str:
     if len(tiers) != 1 or not isinstance(space.base.tiers[tiers[0]], Imc):
         kinds = ", ".join(f"{name}: {type(space.base.tiers[name]).__name__}" for name in tiers) or "none"
         raise InputError(
-            f"{space.source}: base: expected a chip with one tier of kind imc beside digital (chips whose operators "
-            f"have to be placed cannot be searched yet), got {kinds}"
+            f"{space.source}: base: expected a chip with one tier of kind imc beside digital, or with none of "
+            f"that kind, got {kinds}"
         )
     return tiers[0]
 

@@ -34,16 +34,18 @@ def layers_of_file(path: Path, dims: Mapping[str, int]) -> list[Layer]:
 
 
 def read_networks(files: Mapping[str, Path], dims: Mapping[str, int]) -> dict[str, Layers]:
-    """The layers of each of several models; each of `dims` binds the models that have a dimension of that name."""
+    """The layers of each of several models; `dims` as `dims_of_models` takes them."""
+    return {name: Layers.of(layers_of_file(files[name], own)) for name, own in dims_of_models(files, dims).items()}
+
+
+def dims_of_models(files: Mapping[str, Path], dims: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """The dimensions that bind each of several models: each of `dims` binds all that have a dimension of its name."""
     open_dims = {name: _open_dimensions(path) if dims else set[str]() for name, path in files.items()}
     for dim in dims:
         if not any(dim in found for found in open_dims.values()):
             known = ", ".join(sorted(set().union(*open_dims.values()))) or "none"
             raise InputError(f"--dim {dim}: expected a dimension that a model leaves open ({known}), got {dim!r}")
-    return {
-        name: Layers.of(layers_of_file(path, {dim: size for dim, size in dims.items() if dim in open_dims[name]}))
-        for name, path in files.items()
-    }
+    return {name: {dim: size for dim, size in dims.items() if dim in open_dims[name]} for name in files}
 
 
 def _open_dimensions(path: Path) -> set[str]:

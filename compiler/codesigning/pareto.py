@@ -6,6 +6,7 @@ kept sorted, tells by one bisection whether one does. Many chips at a time are f
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,18 @@ from .ranking import rounded
 
 Floats = NDArray[np.float64]
 _PIVOTS = 32
+
+
+@dataclass(frozen=True)
+class Front:
+    """The front in energy, latency and area: a chip for each of its points, and how many chips share it.
+
+    `exact`: of all chips of the space; else of those that a search visited.
+    """
+
+    chips: Judged
+    count: NDArray[np.int64]
+    exact: bool
 
 
 def front(parts: Iterable[Judged]) -> tuple[Judged, NDArray[np.int64]]:

@@ -7,7 +7,7 @@ different part is built once, however many chips have it.
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from ...runtime_sim.kinds.base import TierKind
 from ...runtime_sim.kinds.imc import Imc
 from .closed_form import ClosedForm
 from .expressions import Expression
-from .space import Design, DesignList, Scalar, Space, set_field
+from .space import Design, DesignList, Space
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,6 @@ CHIP_FIGURES = ("area_mm2", "static_power_mw", "capacity_weights", "model_weight
 """What expressions may speak of, beside the variables: silicon; power that does not depend on work; weights that all
 arrays hold at once; weights of the largest model. Of each tier there are the first three too, as TIER_area_mm2."""
 _OF_A_PART = CHIP_FIGURES[:3]
-_COUNTS = ("arrays", "tiles")
 _NONE = (0.0, 0.0, 0.0)
 
 
@@ -38,7 +37,7 @@ class Chips:
         space.base.expect_sequential("co-design")
         self.space = space
         self.model_weights = model_weights
-        self._form = ClosedForm(space, {}, model_weights) if _is_template(space) else None
+        self._form = ClosedForm(space, {}, model_weights) if is_template(space) else None
         self.tiers: list[str] = list(space.tree["tiers"])
         self._parts: dict[tuple[object, ...], tuple[float, ...]] = {}
         self._columns = {name: place for place, name in enumerate(variable.name for variable in space.variables)}
@@ -55,9 +54,7 @@ class Chips:
 
     def tree(self, design: Design) -> dict[str, Any]:
         """The file of a design's chip, with the name and the description of the base."""
-        variables = [v.values[index] for v, index in zip(self.space.variables, design, strict=True)]
-        follow = [float(column[0]) for column in self._follow(np.array([design]))]
-        return without_empty_tiers(self._set(dict(self.space.tree), [*variables, *follow]))
+        return self.space.plain(design, [float(column[0]) for column in self._follow(np.array([design]))])
 
     def figures(self, designs: DesignList) -> Mapping[str, Any]:
         """Figures of chips by name: [chip]. A chip that cannot be built has an infinite area."""
@@ -125,14 +122,6 @@ class Chips:
         tier = chip.tiers[part]
         return float(tier.area_mm2), float(tier.static_power_mw), _weights_held(tier)
 
-    def _set(self, tree: dict[str, Any], values: Sequence[Scalar]) -> dict[str, Any]:
-        """A copy of `tree` with the values of the variables, then of the fields that follow."""
-        result = copy.deepcopy(tree)
-        paths = [*(variable.path for variable in self.space.variables), *self.space.follow]
-        for path, value in zip(paths, values, strict=True):
-            set_field(result, path, value)
-        return result
-
     def _variables(self, index: NDArray[np.int64]) -> dict[str, Any]:
         """The values of the variables of each chip."""
         return {v.name: np.array(v.values)[index[:, place]] for place, v in enumerate(self.space.variables)}
@@ -159,14 +148,7 @@ class Chips:
         return known[len(self._columns) :]
 
 
-def without_empty_tiers(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A chip file without the tiers of which there are no arrays, or no tiles."""
-    tiers = cast(Mapping[str, Mapping[str, Any]], tree["tiers"])
-    built = {name: fields for name, fields in tiers.items() if all(fields.get(count) != 0 for count in _COUNTS)}
-    return {**tree, "tiers": built}
-
-
-def _is_template(space: Space) -> bool:
+def is_template(space: Space) -> bool:
     """Whether its chips are of the co-design template, whose figures have closed forms."""
     return any(isinstance(tier, Imc) for tier in space.base.tiers.values())
 

@@ -7,30 +7,21 @@ from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from ..front import table
 from ..summary import energy_text, time_text
+from .archived import Archived
 from .baselines import Baseline, reductions
-from .evaluators import Evaluator, Judged, Task
+from .evaluators import Evaluator, Task
 from .objectives import NS_IN_MS, PJ_IN_MJ
+from .pareto import Front
 from .ranking import Found
 from .space import Design, Space
+from .staged import Staged
+from .study import Study
 
 Summary = dict[str, Any]
 FRONT_COLUMNS = ("energy_mj", "latency_ms", "area_mm2", "chips")
-
-
-@dataclass(frozen=True)
-class Front:
-    """The front in energy, latency and area: a chip for each of its points, and how many chips share it.
-
-    `exact`: of all chips of the space; else of those that the search visited.
-    """
-
-    chips: Judged
-    count: NDArray[np.int64]
-    exact: bool
 
 
 @dataclass(frozen=True)
@@ -46,6 +37,12 @@ class Answer:
     """Both are None for a search that has none."""
     baselines: list[Baseline] = field(default_factory=list[Baseline])
     front: Front | None = None
+    study: Study | None = None
+    """What a report shows."""
+    staged: Staged | None = None
+    """Both ranks of the chips that were placed, where the search is in two stages."""
+    used: Archived | None = None
+    """What kept the prices, where they were kept."""
 
     @property
     def space(self) -> Space:
@@ -101,7 +98,20 @@ def summarise(answer: Answer) -> Summary:
     }
     if answer.front is not None:
         summary["front"] = {"points": len(answer.front.chips), "exact": answer.front.exact}
+    if answer.staged is not None:
+        summary["staged"] = _staged(answer.staged, space)
+    if answer.used is not None:
+        summary["prices"] = {"found": answer.used.found, "made": answer.used.priced, "failed": len(answer.used.reasons)}
     return summary
+
+
+def _staged(staged: Staged, space: Space) -> Summary:
+    """Both ranks of each chip that was placed, best first."""
+    chips: list[Summary] = []
+    for chip in staged.chips:
+        own = {"variables": space.values(space.design(chip.number)), "rank": chip.rank, "score": finite(chip.score)}
+        chips.append(own | {"first_rank": chip.first_rank, "first_score": chip.first_score})
+    return {"first": staged.first, "chips": chips}
 
 
 def finite(value: float) -> float | None:

@@ -21,6 +21,9 @@ Design = tuple[int, ...]
 DesignList = Sequence[Design] | NDArray[np.int64]
 """Chips, also as an array [chip, variable]."""
 
+COUNTS = ("arrays", "tiles")
+"""Fields that say how much of a tier there is."""
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -147,13 +150,23 @@ class Space:
 
     def chip_tree(self, design: Design, figures: Figures, name: str, description: str) -> dict[str, Any]:
         """The file of a chip: the base with the values of `design`, and the fields that follow from its figures."""
-        tree = copy.deepcopy(dict(self.tree))
+        tree = self.plain(design, [float(each.value(figures)) for each in self.follow.values()])
         tree["name"], tree["description"] = name, description
-        for variable, index in zip(self.variables, design, strict=True):
-            set_field(tree, variable.path, variable.values[index])
-        for path, each in self.follow.items():
-            set_field(tree, path, float(each.value(figures)))
         chip_from_tree(tree, f"space {self.name}")  # what it says is what a user would read of a wrong chip file
+        return tree
+
+    def plain(self, design: Design, follow: Sequence[float]) -> dict[str, Any]:
+        """The base's file with the values of `design`, and `follow` for the fields that follow.
+
+        A tier of which the design has no arrays, or no tiles, is not on the chip.
+        """
+        tree = copy.deepcopy(dict(self.tree))
+        paths = [*(variable.path for variable in self.variables), *self.follow]
+        values = [v.values[index] for v, index in zip(self.variables, design, strict=True)]
+        for path, value in zip(paths, [*values, *follow], strict=True):
+            set_field(tree, path, value)
+        tiers = cast(Mapping[str, Mapping[str, Any]], tree["tiers"])
+        tree["tiers"] = {name: own for name, own in tiers.items() if all(own.get(count) != 0 for count in COUNTS)}
         return tree
 
 
