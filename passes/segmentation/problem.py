@@ -70,6 +70,8 @@ class SegmentChip:
     switch_to_memory_ps: int
     """Of one array; arrays switch one after another. `switch_to_compute_ps` is back."""
     switch_to_compute_ps: int
+    weight_link_bytes_per_ns: float = float("inf")
+    """What weights pass between off-chip memory and arrays, if that limits them; it is no other traffic's."""
     dram_shared: bool = False
     """One off-chip port for both directions, at the rate of reads; else one for each."""
     buffer_shared: bool = False
@@ -109,8 +111,8 @@ class SegmentOperator:
     barrier: bool = False
     """All outputs of its producers must be there before it starts (a softmax over them, a sum); one with a
     `weight_producer` waits for that in any case."""
-    lead: float = 1 / 32
-    """The share of its producers' outputs that it needs for its first chunk."""
+    lead: float = 0.0
+    """The share of its producers' outputs that it needs beside its own chunk: rows of a window; 0: none."""
     digital_ps: int = 0
     """Work of the digital unit between its producers and it; with a barrier all of it comes before it."""
     is_output: bool = False

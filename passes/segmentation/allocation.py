@@ -1,0 +1,110 @@
+"""The best allocation of a segment, for every number of preloaded arrays at its two ends at once.
+
+For each beat the copies are the fewest that hold it (`resident.beats`); for each of these and each number of memory
+arrays the time is known in closed form, and the least counts. No integer program is needed. Ties go to the plan that
+switches fewest arrays, then to the one with the fewest copies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .resident import Ints, beats, load_times, preload_roof, run_times, switch_times
+from .segments import Decision
+from .tiled import candidates, price, saved, totals
+from .window import Window
+
+NEVER = 1 << 60
+"""More than any plan takes, in ps."""
+
+
+def memory_levels(window: Window) -> Ints:
+    """Numbers of memory arrays to look at: all on chips of up to 32 arrays, 25 on larger ones."""
+    chip, least = window.chip, window.least_memory
+    if not chip.memory_bytes_per_ns:
+        return np.zeros(1, np.int64)
+    span = chip.arrays - least
+    levels = span + 1 if chip.arrays <= 32 else min(span + 1, 25)
+    return least + np.unique(np.round(np.linspace(0, span, levels)).astype(np.int64))
+
+
+class Resident:
+    """A window whose weights are on the chip together."""
+
+    def __init__(self, window: Window):
+        self.window, chip = window, window.chip
+        self.memory = memory_levels(window)
+        self.copies = beats(window, chip.arrays - window.least_memory)
+        self.arrays = self.copies @ window.unit_arrays
+        self.time: Ints = run_times(window, self.copies, self.memory).run_ps + switch_times(window, self.memory)
+
+    def _best_memory(self, preloads: Ints) -> Ints:
+        """[beats, preloads]: the least run and switches within the arrays that are left; NEVER where none are."""
+        least = np.minimum.accumulate(self.time, axis=1)
+        room = self.window.chip.arrays - self.arrays[:, None] - preloads[None, :]
+        level = np.searchsorted(self.memory, room, side="right") - 1
+        found = np.take_along_axis(least, np.maximum(level, 0), axis=1)
+        return np.where(level >= 0, found, NEVER)
+
+    def _roof(self, preloads: Ints) -> Ints:
+        dram_out = sum(phase.dram_out for phase in self.window.phases)
+        return preload_roof(self.window.chip, self.window.dram_in, dram_out, preloads)
+
+    def table(self, levels: Ints) -> Ints:
+        """[preloaded, preloads]: the least time."""
+        if not len(self.copies):
+            return np.full((len(levels), len(levels)), NEVER, np.int64)
+        run = np.maximum(self._best_memory(levels), self._roof(levels)[None, :])
+        load = load_times(self.window, self.copies, levels)
+        return (load[:, :, None] + run[:, None, :]).min(axis=0)
+
+    def decision(self, first: int, preloaded: int, preloads: int, *, weights_stay: bool = False) -> Decision:
+        """The best allocation for given preloads."""
+        ahead = np.array([preloads])
+        run = np.maximum(self._best_memory(ahead), self._roof(ahead)[None, :])[:, 0]
+        load = 0 if weights_stay else load_times(self.window, self.copies, np.array([preloaded]))[:, 0]
+        total = load + run
+        beat = int(np.lexsort((self.arrays, total))[0])
+        room = self.window.chip.arrays - int(self.arrays[beat]) - preloads
+        times = np.where(self.memory <= room, np.maximum(self.time[beat], self._roof(ahead)[0]), NEVER)
+        memory = int(self.memory[int(times.argmin())])
+        return Decision(first, tuple(self.copies[beat].tolist()), memory, preloads)
+
+
+class Tiled:
+    """A window of one operator that runs in rounds."""
+
+    def __init__(self, window: Window):
+        self.window = window
+        self.tilings = candidates(window, memory_levels(window))
+        self.rounds = price(window, self.tilings)
+
+    def table(self, levels: Ints) -> Ints:
+        """[preloaded, preloads]: the least time."""
+        table = np.full((len(levels), len(levels)), NEVER, np.int64)
+        if not len(self.tilings):
+            return table
+        gains = [saved(self.window, self.rounds, preloaded) for preloaded in levels.tolist()]
+        zero = self.rounds.total_ps
+        for column, preloads in enumerate(levels.tolist()):
+            total = totals(self.window, self.tilings, self.rounds, 0, preloads)
+            good = total >= 0
+            if not good.any():
+                break
+            limit = int(total[good].min())
+            near = np.flatnonzero(good & (zero - gains[-1] <= limit))
+            tilings, rounds = self.tilings.take(near), self.rounds.take(near)
+            for row, preloaded in enumerate(levels.tolist()):
+                values = totals(self.window, tilings, rounds, preloaded, preloads)
+                table[row, column] = values.min()
+        return table
+
+    def decision(self, first: int, preloaded: int, preloads: int) -> Decision:
+        """The best tiling for given preloads."""
+        total = totals(self.window, self.tilings, self.rounds, preloaded, preloads)
+        total = np.where(total >= 0, total, NEVER)
+        arrays = self.rounds.round_arrays * self.tilings.turns
+        row = np.lexsort((arrays, self.tilings.memory_arrays, total))[:1]
+        tilings = self.tilings.take(row)
+        memory = int(tilings.memory_arrays[0])
+        return Decision(first, (int(tilings.copies[0]),), memory, preloads, tilings)

@@ -1,0 +1,189 @@
+"""Closed forms of a segment whose weights are all on the chip, for many allocations at once.
+
+**Pipeline.** An operator of m vectors and c copies takes t = ceil(m / c) mvm on its arrays, in C = min(m, 32) chunks.
+It starts when its producers have made their first chunk and the rows that its window needs beside (`lead`), and ends at
+least its own last share after them:
+
+    start = max over producers p of start_p + t_p / C_p + lead (end_p - start_p)
+    end   = max(start + t, end_p + max(t / C, lead t))
+
+For operators that follow each other chunk by chunk this is `sum of tau + (C - 1) max tau`, what the event engine finds
+(`cost.closed_form_ps`). A phase takes its busiest resource, and of the others the share of one chunk:
+
+    phase = max(roofs) + (sum of roofs - max) / C,  roofs: pipeline, streams, off-chip reads, writes, digital unit
+
+**Load.** Off-chip reading (once, whatever the copies) and writing (each copy, unless the chip broadcasts) go on at the
+same time, so the slower counts: max(W / B_ext, rows x row time), not the published maximum over operators of
+arrays x time, in which two operators of 48 arrays load twice as fast as one of 96.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .problem import SegmentChip
+from .window import CHUNKS, Phase, Window
+
+Ints = NDArray[np.int64]
+
+
+def ps_of(amount: int | Ints, per_ns: float | NDArray[np.float64]) -> Ints:
+    """Picoseconds, rounded up, for `amount` bytes at `per_ns` bytes a nanosecond."""
+    return np.ceil(np.asarray(amount) * (1000.0 / np.asarray(per_ns))).astype(np.int64)
+
+
+def stream_ps(chip: SegmentChip, to_arrays: int | Ints, from_arrays: int | Ints, memory_arrays: Ints) -> Ints:
+    """Time on the buffer's ports and `memory_arrays` arrays in memory mode, whose bandwidths add up to the cap."""
+    more = np.minimum(memory_arrays * chip.memory_bytes_per_ns, chip.memory_cap_bytes_per_ns)
+    if chip.buffer_shared:
+        return ps_of(np.asarray(to_arrays) + from_arrays, chip.buffer_in_bytes_per_ns + more)
+    there = ps_of(to_arrays, chip.buffer_in_bytes_per_ns + more)
+    return np.maximum(there, ps_of(from_arrays, chip.buffer_out_bytes_per_ns + more))
+
+
+def dram_ps(chip: SegmentChip, read: int | Ints, written: int | Ints) -> Ints:
+    """Time on the off-chip port, or the busier of the two."""
+    if chip.dram_shared:
+        return ps_of(np.asarray(read) + written, chip.dram_read_bytes_per_ns)
+    return np.maximum(ps_of(read, chip.dram_read_bytes_per_ns), ps_of(written, chip.dram_write_bytes_per_ns))
+
+
+def write_ps(chip: SegmentChip, rows: int | Ints) -> Ints:
+    """Writing array rows."""
+    return -(-np.asarray(rows, np.int64) // chip.write_ports) * chip.write_row_ps
+
+
+def weights_ps(chip: SegmentChip, read: int | Ints) -> Ints:
+    """Bringing weights from off chip to the arrays."""
+    return ps_of(read, min(chip.dram_read_bytes_per_ns, chip.weight_link_bytes_per_ns))
+
+
+@dataclass(frozen=True)
+class Run:
+    """Times of allocations: rows are copies, columns memory arrays."""
+
+    run_ps: Ints
+    fill_ps: Ints
+
+
+def run_times(window: Window, copies: Ints, memory_arrays: Ints) -> Run:
+    """The phases of `window`, one after another. `copies` has a row for each allocation, a column for each member."""
+    run: Ints = np.zeros((len(copies), len(memory_arrays)), np.int64)
+    fill = run
+    taken = -(-window.vectors // copies) * window.chip.mvm_ps
+    for phase in window.phases:
+        made, busiest = _phase(window, phase, copies, taken, memory_arrays)
+        run = run + made
+        fill = fill + (made - busiest)
+    return Run(run, fill)
+
+
+def _phase(window: Window, phase: Phase, copies: Ints, taken: Ints, memory_arrays: Ints) -> tuple[Ints, Ints]:
+    """(the time of a phase, of its busiest resource)."""
+    chip = window.chip
+    before = phase.digital_before_ps + _inside_writes(window, phase, copies)
+    pipeline = _pipeline(window, phase, taken)[:, None]
+    busiest_arrays = taken[:, list(phase.members)].max(axis=1)[:, None]
+    stream = stream_ps(chip, phase.stream_in, phase.stream_out, memory_arrays)[None, :]
+    if chip.dram_shared:
+        dram = [int(dram_ps(chip, phase.dram_in, phase.dram_out))]
+    else:
+        dram = [int(dram_ps(chip, phase.dram_in, 0)), int(dram_ps(chip, 0, phase.dram_out))]
+    fixed = max(*dram, phase.digital_ps)
+    most = np.maximum(np.maximum(pipeline, stream), fixed)
+    total = pipeline + stream + (sum(dram) + phase.digital_ps)
+    chunks = min(CHUNKS, *(int(window.vectors[i]) for i in phase.members))
+    time = before[:, None] + most + -((most - total) // chunks)
+    return time, before[:, None] + np.maximum(np.maximum(busiest_arrays, stream), fixed)
+
+
+def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
+    """Writing the weights of a phase that an earlier one made; they come through the buffer."""
+    chip, total = window.chip, np.zeros(len(copies), np.int64)
+    for i in phase.members:
+        if window.members[i].writes_inside:
+            rows = int(window.unit_rows[i]) * (1 if chip.broadcast_copies else copies[:, i])
+            read = ps_of(window.members[i].operator.weight_bytes, chip.buffer_in_bytes_per_ns)
+            total = total + np.maximum(write_ps(chip, rows), read)
+    return total
+
+
+def _pipeline(window: Window, phase: Phase, taken: Ints) -> Ints:
+    """When the last operator of a phase ends, each as soon as it may."""
+    starts, ends = dict[int, Ints](), dict[int, Ints]()
+    for i in phase.members:
+        operator, took = window.members[i].operator, taken[:, i]
+        share = max(1 / min(operator.m, CHUNKS), operator.lead)
+        start = end = np.zeros(len(taken), np.int64)
+        for p in window.members[i].sources:
+            first = -(-taken[:, p] // min(window.members[p].operator.m, CHUNKS))
+            rows = np.ceil(operator.lead * (ends[p] - starts[p])).astype(np.int64)
+            start = np.maximum(start, np.minimum(starts[p] + first + rows, ends[p]))
+            end = np.maximum(end, ends[p] + np.ceil(share * took).astype(np.int64))
+        starts[i], ends[i] = start, np.maximum(end, start + took)
+    return np.max([ends[i] for i in phase.members], axis=0)
+
+
+def load_times(window: Window, copies: Ints, preloaded: Ints) -> Ints:
+    """What is left to load, for rows of `copies` and `preloaded` arrays of the first copies (columns).
+
+    Preloaded arrays are taken to hold the average of the segment's weights and rows.
+    """
+    chip, first = window.chip, window.static_arrays
+    share = np.minimum(1.0, preloaded / first) if first else np.zeros(len(preloaded))
+    static = np.ceil(window.weight_bytes * (1 - share)).astype(np.int64)
+    read = weights_ps(chip, static + window.off_chip_weights)
+    on_chip = int(ps_of(window.on_chip_weights, chip.buffer_in_bytes_per_ns))
+    written = _rows(window, copies)[:, None] - np.floor(window.static_rows * share).astype(np.int64)[None, :]
+    return np.maximum(np.maximum(read, on_chip)[None, :], write_ps(chip, written))
+
+
+def _rows(window: Window, copies: Ints) -> Ints:
+    """Array rows that are written before the segment runs."""
+    total = np.zeros(len(copies), np.int64)
+    for i, member in enumerate(window.members):
+        written = np.ones(len(copies), np.int64) if window.chip.broadcast_copies else copies[:, i]
+        if member.writes_inside:
+            continue
+        total = total + int(window.unit_rows[i]) * (written - member.in_place)
+    return total
+
+
+def switch_times(window: Window, memory_arrays: Ints) -> Ints:
+    """Switching at the start and the end of the segment."""
+    chip = window.chip
+    to_memory = (memory_arrays - window.carried_in) * chip.switch_to_memory_ps
+    return to_memory + (memory_arrays - window.carried_out + window.switched_in_place) * chip.switch_to_compute_ps
+
+
+def preload_roof(chip: SegmentChip, dram_in: int | Ints, dram_out: int | Ints, arrays: Ints) -> Ints:
+    """The least time in which `arrays` arrays of other weights are loaded beside a segment's own traffic.
+
+    They are taken to be full, so that the time holds whatever the next segment is.
+    """
+    read = dram_ps(chip, np.asarray(dram_in) + arrays * chip.array_bytes, dram_out)
+    return np.where(arrays > 0, np.maximum(read, write_ps(chip, arrays * chip.array_rows)), 0)
+
+
+def beats(window: Window, most: int) -> Ints:
+    """Copies of each member (columns) for each beat (rows): the fewest with which none takes more than v vectors' time.
+
+    Without fill this holds the best allocation for every number of arrays: the time is that of the slowest operator,
+    and no other allocation with that time takes fewer arrays. From one copy each to what `most` arrays hold; of more
+    than 96 beats, 96 in a geometric row.
+    """
+    vectors, unit = window.vectors, window.unit_arrays
+    if int(unit.sum()) > most:
+        return np.zeros((0, len(unit)), np.int64)
+    counts = [np.arange(1, min(int(m), most // int(a)) + 1) for m, a in zip(vectors, unit, strict=True)]
+    candidates = [-(-int(m) // c) for m, c in zip(vectors, counts, strict=True)]
+    each = np.unique(np.concatenate(candidates))[::-1]
+    copies = -(-vectors[None, :] // each[:, None])
+    copies = copies[copies @ unit <= most]
+    if len(copies) > 96:
+        steps = np.unique(np.round(np.geomspace(1, len(copies), 96)).astype(int)) - 1
+        copies = copies[len(copies) - 1 - steps[::-1]]
+    return np.unique(copies, axis=0)

@@ -1,0 +1,223 @@
+"""Closed forms of one operator that runs in rounds, a tile of its weight in each, for many tilings at once.
+
+**Rounds that take turns.** n rounds, each loading for l, then computing for c, on q sets of arrays that take turns; one
+loads at a time. The last round ends at
+
+    q = 1:           n (l + c)
+    c <= (q - 1) l:  n l + c
+    else:            floor((n - 1) / q) (l + c) + ((n - 1) mod q) l + l + c
+
+exactly (a test simulates it). The usual steady state n max(l, (l + q c) / q) is up to 29 % off for few rounds.
+
+**What a cut costs.** Blocks of outputs: the inputs pass the buffer again for each. Blocks of inputs: partial sums pass
+it twice for each but the first. What is passed again and does not fit on the chip is read (and written) off chip each
+time; which of the two it is depends on the loop that is outside. Passing equal shares of the vectors one after another
+makes either fit, and loads the weights again. Rounds are taken to be equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from .problem import Tiling
+from .resident import Ints, dram_ps, preload_roof, ps_of, stream_ps, switch_times, weights_ps, write_ps
+from .window import CHUNKS, Window
+
+TURNS = (1, 2, 3, 4, 8)
+VECTOR_CHUNKS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Tilings:
+    """Tilings with their allocation, one a row."""
+
+    deep: Ints
+    wide: Ints
+    inputs_outer: Ints
+    vector_chunks: Ints
+    turns: Ints
+    groups_a_round: Ints
+    copies: Ints
+    memory_arrays: Ints
+
+    def take(self, index: Ints | np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tilings:
+        """Those at `index` (positions or a mask)."""
+        return Tilings(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.deep)
+
+    def tiling(self, row: int, rounds: int) -> Tiling:
+        """One of them, without its allocation."""
+        return Tiling(
+            int(self.deep[row]),
+            int(self.wide[row]),
+            bool(self.inputs_outer[row]),
+            int(self.vector_chunks[row]),
+            int(self.turns[row]),
+            rounds,
+            int(self.groups_a_round[row]),
+        )
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What tilings take, one a row; `total_ps` with switches, nothing preloaded."""
+
+    count: Ints
+    round_arrays: Ints
+    """Of one round, all copies."""
+    load_ps: Ints
+    """Of one round; `compute_ps` with its traffic and fill."""
+    compute_ps: Ints
+    fill_ps: Ints
+    before_ps: int
+    """Digital work before it."""
+    rounds_ps: Ints
+    switch_ps: Ints
+    dram_in: Ints
+    """Bytes read from off chip in all, with weights; `dram_out` written."""
+    dram_out: Ints
+
+    def take(self, index: Ints) -> Rounds:
+        """Those of the tilings at `index`."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "before_ps"}
+        return Rounds(before_ps=self.before_ps, **{name: array[index] for name, array in arrays.items()})
+
+    @property
+    def total_ps(self) -> Ints:
+        return self.before_ps + self.rounds_ps + self.switch_ps
+
+
+def candidates(window: Window, memory_levels: Ints) -> Tilings:
+    """All tilings of the operator that fit the chip, with one copy of each tile or as many as there is room for.
+
+    Blocks of every size that gives another number of rounds; of more than 24 numbers of rounds of whole groups, 24.
+    """
+    chip, op = window.chip, window.members[0].operator
+    blocks_k, blocks_n = -(-op.k // chip.array_rows), -(-op.n // chip.array_cols)
+    packed = op.blocks_an_array(chip)
+    memory = memory_levels[memory_levels >= window.least_memory]
+    if op.groups > 1 and (packed or blocks_k * blocks_n <= chip.arrays):
+        sizes = _sizes(op.groups)
+        sizes = sizes[np.unique(np.round(np.linspace(0, len(sizes) - 1, 24)).astype(int))] if len(sizes) > 24 else sizes
+        axes = [blocks_k], [blocks_n], [0], VECTOR_CHUNKS, TURNS, sizes, [0, 1], memory
+    else:
+        deep, wide = _sizes(blocks_k), _sizes(blocks_n)
+        deep, wide = deep[deep <= chip.arrays], wide[wide <= chip.arrays]
+        axes = deep, wide, [0, 1], VECTOR_CHUNKS, TURNS, [0], [0, 1], memory
+    columns = np.stack([axis.ravel() for axis in np.meshgrid(*map(np.asarray, axes), indexing="ij")]).astype(np.int64)
+    tilings = Tilings(*columns[:8])
+    used = _round_arrays(window, tilings) * tilings.turns
+    room = (chip.arrays - tilings.memory_arrays) // used
+    copies = np.where(tilings.copies == 0, 1, np.minimum(room, -(-op.m // tilings.vector_chunks)))
+    fits = (room >= 1) & ((tilings.copies == 0) | (copies > 1)) & (tilings.vector_chunks <= op.m)
+    fits &= (tilings.turns == 1) | chip.overlap_writes
+    one_block = (tilings.deep >= blocks_k) | (tilings.wide >= blocks_n)
+    fits &= (tilings.inputs_outer == 0) | ~one_block
+    return replace(tilings, copies=copies).take(fits)
+
+
+def _sizes(blocks: int) -> Ints:
+    """The least size for each number of rounds in which `blocks` blocks can pass."""
+    return np.unique(-(-blocks // np.arange(1, blocks + 1)))
+
+
+def _round_arrays(window: Window, tilings: Tilings) -> Ints:
+    """Arrays of one copy of a tile."""
+    packed = window.members[0].operator.blocks_an_array(window.chip)
+    tile = tilings.deep * tilings.wide
+    if packed:
+        return np.where(tilings.groups_a_round > 0, -(-tilings.groups_a_round // packed), tile)
+    return tile * np.maximum(tilings.groups_a_round, 1)
+
+
+def makespan(rounds: Ints, load: Ints, compute: Ints, turns: Ints) -> Ints:
+    """When the last round ends (module docstring)."""
+    last = rounds - 1
+    overlapped = np.where(
+        compute <= (turns - 1) * load,
+        rounds * load + compute,
+        last // turns * (load + compute) + last % turns * load + load + compute,
+    )
+    return np.where(turns == 1, rounds * (load + compute), overlapped)
+
+
+def price(window: Window, tilings: Tilings) -> Rounds:
+    """What the tilings take. The window has one operator, whose weight is not in place."""
+    chip, op, phase = window.chip, window.members[0].operator, window.phases[0]
+    blocks_k, blocks_n = -(-op.k // chip.array_rows), -(-op.n // chip.array_cols)
+    of_k, of_n = -(-blocks_k // tilings.deep), -(-blocks_n // tilings.wide)
+    of_groups = np.where(tilings.groups_a_round > 0, -(-op.groups // np.maximum(tilings.groups_a_round, 1)), op.groups)
+    chunks = tilings.vector_chunks
+    rounds = of_groups * of_k * of_n * chunks
+    vectors = -(-op.m // chunks)
+    partial = (of_k - 1) * (op.m * op.n * op.groups * chip.partial_bytes)
+    space = window.free_bytes + (tilings.memory_arrays - window.least_memory) * chip.array_bytes
+    outer = tilings.inputs_outer == 1
+    columns = np.where(outer, op.n, np.minimum(tilings.wide * chip.array_cols, op.n))
+    held = np.where(partial > 0, vectors * columns * chip.partial_bytes, 0)
+    off_partial = np.where(held <= space, 0, partial)
+    space = space - np.where(held <= space, held, 0)
+    of_input = op.input_bytes / (chunks * of_groups) / np.where(outer, of_k, 1)
+    again = np.where((of_n == 1) | (of_input <= space), 1, of_n)
+    dram_in, dram_out = phase.dram_in * again + off_partial, phase.dram_out + off_partial
+
+    load = _load(window, tilings, rounds // chunks)
+    mvm = -(-vectors // tilings.copies) * chip.mvm_ps
+    pieces = (
+        mvm,
+        stream_ps(
+            chip,
+            -(-(op.input_of(chip) * of_n + partial) // rounds),
+            -(-(op.output_bytes + partial) // rounds),
+            tilings.memory_arrays,
+        ),
+        dram_ps(chip, -(-dram_in // rounds), -(-dram_out // rounds)),
+        -(-phase.digital_ps // rounds),
+    )
+    busiest = np.maximum(np.maximum(pieces[0], pieces[1]), np.maximum(pieces[2], pieces[3]))
+    compute = busiest + -((busiest - sum(pieces)) // np.minimum(CHUNKS, vectors))
+    read = dram_in + chunks * (window.weight_bytes + window.off_chip_weights)
+    whole = np.maximum(makespan(rounds, load, compute, tilings.turns), dram_ps(chip, read, dram_out))
+    fill = compute - busiest
+    switch = switch_times(window, tilings.memory_arrays)
+    arrays = _round_arrays(window, tilings) * tilings.copies
+    before = phase.digital_before_ps
+    return Rounds(rounds, arrays, load, compute, fill, before, whole, switch, read, dram_out)
+
+
+def _load(window: Window, tilings: Tilings, rounds_a_pass: Ints) -> Ints:
+    """Loading one round."""
+    chip = window.chip
+    read = weights_ps(chip, -(-(window.weight_bytes + window.off_chip_weights) // rounds_a_pass))
+    on_chip = ps_of(-(-window.on_chip_weights // rounds_a_pass), chip.buffer_in_bytes_per_ns)
+    written = int(window.unit_rows[0]) * (1 if chip.broadcast_copies else tilings.copies)
+    return np.maximum(np.maximum(read, on_chip), write_ps(chip, -(-written // rounds_a_pass)))
+
+
+def saved(window: Window, rounds: Rounds, preloaded: int) -> Ints:
+    """Time that arrays loaded ahead save: at most the first round's load, of weights that were there before."""
+    if not window.members[0].operator.static:
+        return np.zeros(len(rounds.count), np.int64)
+    return np.floor(rounds.load_ps * np.minimum(1.0, preloaded / rounds.round_arrays)).astype(np.int64)
+
+
+def totals(window: Window, tilings: Tilings, rounds: Rounds, preloaded: int, preloads: int) -> Ints:
+    """Time of the segment where `preloads` arrays of the next are loaded beside it; -1 where there is no room.
+
+    Arrays that no round uses can be loaded all the time, those of other turns only while the last round computes.
+    """
+    chip = window.chip
+    total = rounds.total_ps - saved(window, rounds, preloaded)
+    if not preloads:
+        return total
+    idle = chip.arrays - tilings.memory_arrays - rounds.round_arrays * tilings.turns
+    freed = rounds.round_arrays * (tilings.turns - 1)
+    amount = np.full(len(total), preloads, np.int64)
+    total = np.maximum(total, preload_roof(chip, rounds.dram_in, rounds.dram_out, amount))
+    late = total - rounds.compute_ps + preload_roof(chip, 0, 0, amount)
+    total = np.where(preloads <= idle, total, np.maximum(total, late))
+    return np.where(preloads <= idle + freed, total, -1)
