@@ -202,9 +202,7 @@ class _Cnn:
         """Appends a fully connected layer on all that there is of each image."""
         source = len(self.ops) - 1
         whole = self.ops[source].m > self.batch
-        self.ops.append(
-            dense(f"fc{len(self.ops)}", self.batch, k, n, (source,), is_output=last, barrier=whole)
-        )
+        self.ops.append(dense(f"fc{len(self.ops)}", self.batch, k, n, (source,), is_output=last, barrier=whole))
 
 
 def vgg16(batch: int) -> list[SegmentOperator]:

@@ -84,24 +84,20 @@ class Tiled:
         table = np.full((len(levels), len(levels)), NEVER, np.int64)
         if not len(self.tilings):
             return table
-        gains = [saved(self.window, self.rounds, preloaded) for preloaded in levels.tolist()]
-        zero = self.rounds.total_ps
+        most_saved = saved(self.window, self.rounds, levels[-1:])[0]
         for column, preloads in enumerate(levels.tolist()):
-            total = totals(self.window, self.tilings, self.rounds, 0, preloads)
-            good = total >= 0
-            if not good.any():
+            total = totals(self.window, self.tilings, self.rounds, np.zeros(1, np.int64), preloads)[0]
+            if not (total >= 0).any():
                 break
-            limit = int(total[good].min())
-            near = np.flatnonzero(good & (zero - gains[-1] <= limit))
+            limit = int(total[total >= 0].min())
+            near = np.flatnonzero((total >= 0) & (self.rounds.total_ps - most_saved <= limit))
             tilings, rounds = self.tilings.take(near), self.rounds.take(near)
-            for row, preloaded in enumerate(levels.tolist()):
-                values = totals(self.window, tilings, rounds, preloaded, preloads)
-                table[row, column] = values.min()
+            table[:, column] = totals(self.window, tilings, rounds, levels, preloads).min(axis=1)
         return table
 
     def decision(self, first: int, preloaded: int, preloads: int) -> Decision:
         """The best tiling for given preloads."""
-        total = totals(self.window, self.tilings, self.rounds, preloaded, preloads)
+        total = totals(self.window, self.tilings, self.rounds, np.array([preloaded]), preloads)[0]
         total = np.where(total >= 0, total, NEVER)
         arrays = self.rounds.round_arrays * self.tilings.turns
         row = np.lexsort((arrays, self.tilings.memory_arrays, total))[:1]

@@ -14,6 +14,7 @@ to 32 all numbers of memory arrays, on larger ones 25. At most four tensors aliv
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +28,19 @@ from .window import Window, Windows
 
 Back = list[tuple[int, State, int]]
 """For each number of preloads: where the segment begins, the state there, the level of what was preloaded."""
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """Segments of `length` operators that end in one state; operators in states are counted from the segment's first.
+
+    `table[b, p, q]`: the least time with state `before[b]`, p preloaded and q preloads (levels).
+    """
+
+    length: int
+    after: State
+    before: tuple[State, ...]
+    table: Ints
 
 
 def solve_segments(problem: SegmentProblem) -> SegmentPlan:
@@ -51,6 +65,8 @@ class _Solver:
         self.states = States(self.windows)
         self.levels = preload_levels(problem)
         self.tables: dict[tuple[object, ...], Ints] = {}
+        self.moves: dict[tuple[object, ...], list[_Moves]] = {}
+        self.decisions: dict[tuple[object, ...], Decision] = {}
         count = len(problem.operators)
         self.best: list[dict[State, Ints]] = [{} for _ in range(count + 1)]
         self.back: list[dict[State, Back]] = [{} for _ in range(count + 1)]
@@ -65,35 +81,73 @@ class _Solver:
         start[0] = 0
         self.best[0][()] = start
         for first in range(count):
-            for last, before, after, table in self._moves(first):
-                self._offer(first, before, last + 1, after, table)
+            for moves in self._moves(first):
+                self._offer(first, moves)
         plans = [plan for plan in (self._whole(bound), self._followed(bound)) if plan is not None]
         return min(plans, key=lambda plan: plan.total_ps)
 
-    def _offer(self, first: int, before: State, cut: int, after: State, table: Ints) -> None:
-        """Takes a segment into the tables where it is better."""
-        made = self.best[first][before][:, None] + table
-        least = made.argmin(axis=0)
-        values = made.min(axis=0)
-        old = self.best[cut].setdefault(after, np.full(len(values), NEVER, np.int64))
+    def _offer(self, first: int, moves: _Moves) -> None:
+        """Takes segments into the tables where they are better."""
+        cut, after = first + moves.length, _shifted(moves.after, first)
+        before = [_shifted(state, first) for state in moves.before]
+        never = np.full(len(self.levels), NEVER, np.int64)
+        reached = np.stack([self.best[first].get(state, never) for state in before])
+        made = (reached[:, :, None] + moves.table).reshape(-1, len(self.levels))
+        least, values = made.argmin(axis=0), made.min(axis=0)
+        old = self.best[cut].setdefault(after, never)
         back = self.back[cut].setdefault(after, [(0, (), 0)] * len(values))
         for level in np.flatnonzero(values < old).tolist():
-            back[level] = (first, before, int(least[level]))
+            state, preloaded = divmod(int(least[level]), len(self.levels))
+            back[level] = (first, before[state], preloaded)
             old[level] = values[level]
 
-    def _moves(self, first: int) -> Iterator[tuple[int, State, State, Ints]]:
-        """(last operator, state before, state after, table) of the segments from `first` on."""
-        chip, operators = self.problem.chip, self.problem.operators
-        arrays = 0
-        for last in range(first, len(operators)):
-            arrays += operators[last].arrays(chip)
-            if last > first and arrays > chip.arrays:
-                return
-            for before in self.best[first]:
-                for after in self.states.after(first, before, last + 1):
-                    window = self.windows.window(first, last, dict((*before, *after)))
-                    if window is not None:
-                        yield last, before, after, self._table(window)
+    def _moves(self, first: int) -> list[_Moves]:
+        """The segments from `first` on, from the memo where an earlier operator has the same numbers around it."""
+        end = self._furthest(first)
+        key = self._surroundings(first, end)
+        if key not in self.moves:
+            self.moves[key] = [moves for cut in range(first + 1, end + 1) for moves in self._segments(first, cut)]
+        return self.moves[key]
+
+    def _furthest(self, first: int) -> int:
+        """The cut behind the longest segment from `first` on."""
+        operators, chip = self.problem.operators, self.problem.chip
+        arrays, end = operators[first].arrays(chip), first + 1
+        while end < len(operators) and arrays + operators[end].arrays(chip) <= chip.arrays:
+            arrays += operators[end].arrays(chip)
+            end += 1
+        return end
+
+    def _surroundings(self, first: int, end: int) -> tuple[object, ...]:
+        """All that the segments from `first` to cuts up to `end` depend on."""
+        windows, operators = self.windows, self.problem.operators
+        ids = [id(op) for op in windows.anonymous]
+        inside = tuple(
+            (
+                ids[i],
+                windows.last_reads[i] - first,
+                tuple((s - first, ids[s]) for s in operators[i].producers),
+                tuple(s - first for s in operators[i].sources),
+            )
+            for i in range(first, end)
+        )
+        older = {p for cut in range(first, end + 1) for state in self.states.at[cut] for p, _ in state if p < first}
+        reads = tuple((p - first, ids[p], windows.last_reads[p] - first) for p in sorted(older))
+        readers = tuple(ids[windows.last_reads[p]] for p in sorted(older))
+        states = tuple(tuple(_shifted(s, -first) for s in self.states.at[cut]) for cut in range(first, end + 1))
+        return inside, reads, readers, states
+
+    def _segments(self, first: int, cut: int) -> Iterator[_Moves]:
+        """The segments from `first` to `cut`, by the state that they end in."""
+        found: dict[State, list[tuple[State, Ints]]] = {}
+        for before in self.states.at[first]:
+            for after in self.states.after(first, before, cut):
+                window = self.windows.window(first, cut - 1, dict((*before, *after)))
+                if window is not None:
+                    found.setdefault(after, []).append((before, self._table(window)))
+        for after, ways in found.items():
+            before = tuple(_shifted(state, -first) for state, _ in ways)
+            yield _Moves(cut - first, _shifted(after, -first), before, np.stack([table for _, table in ways]))
 
     def _table(self, window: Window) -> Ints:
         """[preloaded, preloads]: the least time of a window, from the memo where it has the same numbers."""
@@ -125,6 +179,12 @@ class _Solver:
 
     def _decision(self, window: Window, first: int, preloaded: int, preloads: int) -> Decision:
         """The allocation behind a table's entry."""
+        key = window.key, preloaded, preloads
+        if key not in self.decisions:
+            self.decisions[key] = self._decide(window, first, preloaded, preloads)
+        return replace(self.decisions[key], first=first)
+
+    def _decide(self, window: Window, first: int, preloaded: int, preloads: int) -> Decision:
         at = np.array([preloaded]), np.array([preloads])
         one = np.unique(np.concatenate([[0], *at]))
         row, column = int(np.searchsorted(one, preloaded)), int(np.searchsorted(one, preloads))
@@ -144,3 +204,7 @@ class _Solver:
         if window is None or not len((resident := Resident(window)).copies):
             return None
         return assemble(self.windows, [resident.decision(0, 0, 0, weights_stay=True)], {}, bound)
+
+
+def _shifted(state: State, by: int) -> State:
+    return tuple((producer + by, place) for producer, place in state)

@@ -66,11 +66,12 @@ def tiled_segment(window: Window, decision: Decision, preloaded: int) -> Segment
     chip, tilings = window.chip, decision.tiling
     assert tilings is not None
     rounds = price(window, tilings)
-    total = int(totals(window, tilings, rounds, preloaded, decision.preloads)[0])
+    ahead = np.array([preloaded])
+    total = int(totals(window, tilings, rounds, ahead, decision.preloads)[0, 0])
     arrays = int(rounds.round_arrays[0] * tilings.turns[0])
     if total < 0 or arrays + decision.memory_arrays > chip.arrays or decision.memory_arrays < window.least_memory:
         raise PlacementError(f"segment of operator {decision.first}: expected arrays for its tiling, it takes {arrays}")
-    used = 0 if not int(saved(window, rounds, preloaded)[0]) else min(preloaded, int(rounds.round_arrays[0]))
+    used = 0 if not int(saved(window, rounds, ahead)[0, 0]) else min(preloaded, int(rounds.round_arrays[0]))
     switch = int(rounds.switch_ps[0])
     return Segment(
         (Member(decision.first, int(tilings.copies[0]), arrays),),

@@ -17,11 +17,13 @@ makes either fit, and loads the weights again. Rounds are taken to be equal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .problem import Tiling
+from .problem import SegmentChip, SegmentOperator, Tiling
 from .resident import Ints, dram_ps, preload_roof, ps_of, stream_ps, switch_times, weights_ps, write_ps
 from .window import CHUNKS, Window
 
@@ -96,28 +98,37 @@ def candidates(window: Window, memory_levels: Ints) -> Tilings:
 
     Blocks of every size that gives another number of rounds; of more than 24 numbers of rounds of whole groups, 24.
     """
-    chip, op = window.chip, window.members[0].operator
+    return _candidates(window.chip, window.members[0].operator, tuple(memory_levels.tolist()))
+
+
+@lru_cache(maxsize=16)
+def _candidates(chip: SegmentChip, op: SegmentOperator, memory_levels: tuple[int, ...]) -> Tilings:
     blocks_k, blocks_n = -(-op.k // chip.array_rows), -(-op.n // chip.array_cols)
-    packed = op.blocks_an_array(chip)
-    memory = memory_levels[memory_levels >= window.least_memory]
-    if op.groups > 1 and (packed or blocks_k * blocks_n <= chip.arrays):
+    turns = TURNS if chip.overlap_writes else (1,)
+    if op.groups > 1 and (op.blocks_an_array(chip) or blocks_k * blocks_n <= chip.arrays):
         sizes = _sizes(op.groups)
         sizes = sizes[np.unique(np.round(np.linspace(0, len(sizes) - 1, 24)).astype(int))] if len(sizes) > 24 else sizes
-        axes = [blocks_k], [blocks_n], [0], VECTOR_CHUNKS, TURNS, sizes, [0, 1], memory
+        axes = [blocks_k], [blocks_n], turns, sizes
     else:
-        deep, wide = _sizes(blocks_k), _sizes(blocks_n)
-        deep, wide = deep[deep <= chip.arrays], wide[wide <= chip.arrays]
-        axes = deep, wide, [0, 1], VECTOR_CHUNKS, TURNS, [0], [0, 1], memory
-    columns = np.stack([axis.ravel() for axis in np.meshgrid(*map(np.asarray, axes), indexing="ij")]).astype(np.int64)
-    tilings = Tilings(*columns[:8])
-    used = _round_arrays(window, tilings) * tilings.turns
-    room = (chip.arrays - tilings.memory_arrays) // used
-    copies = np.where(tilings.copies == 0, 1, np.minimum(room, -(-op.m // tilings.vector_chunks)))
-    fits = (room >= 1) & ((tilings.copies == 0) | (copies > 1)) & (tilings.vector_chunks <= op.m)
-    fits &= (tilings.turns == 1) | chip.overlap_writes
-    one_block = (tilings.deep >= blocks_k) | (tilings.wide >= blocks_n)
-    fits &= (tilings.inputs_outer == 0) | ~one_block
-    return replace(tilings, copies=copies).take(fits)
+        axes = _sizes(blocks_k), _sizes(blocks_n), turns, [0]
+    deep, wide, turn, groups = _all_of(*axes)
+    used = _round_arrays(chip, op, deep, wide, groups) * turn
+    shape, outer, shares, many, memory = _all_of(
+        np.flatnonzero(used + memory_levels[0] <= chip.arrays), [0, 1], VECTOR_CHUNKS, [0, 1], memory_levels
+    )
+    room = (chip.arrays - memory) // used[shape]
+    copies = np.where(many == 0, 1, np.minimum(room, -(-op.m // shares)))
+    one_block = (deep[shape] >= blocks_k) | (wide[shape] >= blocks_n)
+    fits = (room >= 1) & ((many == 0) | (copies > 1)) & (shares <= op.m) & ((outer == 0) | ~one_block)
+    shape = shape[fits]
+    return Tilings(
+        deep[shape], wide[shape], outer[fits], shares[fits], turn[shape], groups[shape], copies[fits], memory[fits]
+    )
+
+
+def _all_of(*axes: ArrayLike) -> list[Ints]:
+    """Every combination, a column for each axis."""
+    return [axis.ravel() for axis in np.meshgrid(*(np.asarray(a, np.int64) for a in axes), indexing="ij")]
 
 
 def _sizes(blocks: int) -> Ints:
@@ -125,13 +136,12 @@ def _sizes(blocks: int) -> Ints:
     return np.unique(-(-blocks // np.arange(1, blocks + 1)))
 
 
-def _round_arrays(window: Window, tilings: Tilings) -> Ints:
+def _round_arrays(chip: SegmentChip, op: SegmentOperator, deep: Ints, wide: Ints, groups_a_round: Ints) -> Ints:
     """Arrays of one copy of a tile."""
-    packed = window.members[0].operator.blocks_an_array(window.chip)
-    tile = tilings.deep * tilings.wide
+    packed, tile = op.blocks_an_array(chip), deep * wide
     if packed:
-        return np.where(tilings.groups_a_round > 0, -(-tilings.groups_a_round // packed), tile)
-    return tile * np.maximum(tilings.groups_a_round, 1)
+        return np.where(groups_a_round > 0, -(-groups_a_round // packed), tile)
+    return tile * np.maximum(groups_a_round, 1)
 
 
 def makespan(rounds: Ints, load: Ints, compute: Ints, turns: Ints) -> Ints:
@@ -166,25 +176,22 @@ def price(window: Window, tilings: Tilings) -> Rounds:
     dram_in, dram_out = phase.dram_in * again + off_partial, phase.dram_out + off_partial
 
     load = _load(window, tilings, rounds // chunks)
-    mvm = -(-vectors // tilings.copies) * chip.mvm_ps
+    stream = stream_ps(chip, op.input_of(chip) * of_n + partial, op.output_bytes + partial, tilings.memory_arrays)
     pieces = (
-        mvm,
-        stream_ps(
-            chip,
-            -(-(op.input_of(chip) * of_n + partial) // rounds),
-            -(-(op.output_bytes + partial) // rounds),
-            tilings.memory_arrays,
-        ),
+        -(-vectors // tilings.copies) * chip.mvm_ps,
+        -(-stream // rounds),
         dram_ps(chip, -(-dram_in // rounds), -(-dram_out // rounds)),
         -(-phase.digital_ps // rounds),
     )
     busiest = np.maximum(np.maximum(pieces[0], pieces[1]), np.maximum(pieces[2], pieces[3]))
     compute = busiest + -((busiest - sum(pieces)) // np.minimum(CHUNKS, vectors))
     read = dram_in + chunks * (window.weight_bytes + window.off_chip_weights)
-    whole = np.maximum(makespan(rounds, load, compute, tilings.turns), dram_ps(chip, read, dram_out))
+    # Rounds that compute at the same time share all but the arrays.
+    shared = np.maximum(load + np.maximum(stream, phase.digital_ps), dram_ps(chip, read, dram_out))
+    whole = np.maximum(makespan(rounds, load, compute, tilings.turns), shared)
     fill = compute - busiest
     switch = switch_times(window, tilings.memory_arrays)
-    arrays = _round_arrays(window, tilings) * tilings.copies
+    arrays = _round_arrays(chip, op, tilings.deep, tilings.wide, tilings.groups_a_round) * tilings.copies
     before = phase.digital_before_ps
     return Rounds(rounds, arrays, load, compute, fill, before, whole, switch, read, dram_out)
 
@@ -198,26 +205,31 @@ def _load(window: Window, tilings: Tilings, rounds_a_pass: Ints) -> Ints:
     return np.maximum(np.maximum(read, on_chip), write_ps(chip, -(-written // rounds_a_pass)))
 
 
-def saved(window: Window, rounds: Rounds, preloaded: int) -> Ints:
-    """Time that arrays loaded ahead save: at most the first round's load, of weights that were there before."""
+def saved(window: Window, rounds: Rounds, preloaded: Ints) -> Ints:
+    """[preloaded, tilings]: time that arrays loaded ahead save, of weights that were there before.
+
+    It is at most the first round's load.
+    """
     if not window.members[0].operator.static:
-        return np.zeros(len(rounds.count), np.int64)
-    return np.floor(rounds.load_ps * np.minimum(1.0, preloaded / rounds.round_arrays)).astype(np.int64)
+        return np.zeros((len(preloaded), len(rounds.count)), np.int64)
+    share = np.minimum(1.0, preloaded[:, None] / rounds.round_arrays[None, :])
+    return np.floor(rounds.load_ps * share).astype(np.int64)
 
 
-def totals(window: Window, tilings: Tilings, rounds: Rounds, preloaded: int, preloads: int) -> Ints:
-    """Time of the segment where `preloads` arrays of the next are loaded beside it; -1 where there is no room.
+def totals(window: Window, tilings: Tilings, rounds: Rounds, preloaded: Ints, preloads: int) -> Ints:
+    """[preloaded, tilings]: time of the segment where `preloads` arrays of the next are loaded beside it.
 
-    Arrays that no round uses can be loaded all the time, those of other turns only while the last round computes.
+    It is -1 where there is no room. Arrays that no round uses can be loaded all the time, those of other turns only
+    while the last round computes.
     """
     chip = window.chip
-    total = rounds.total_ps - saved(window, rounds, preloaded)
+    total = rounds.total_ps[None, :] - saved(window, rounds, preloaded)
     if not preloads:
         return total
     idle = chip.arrays - tilings.memory_arrays - rounds.round_arrays * tilings.turns
     freed = rounds.round_arrays * (tilings.turns - 1)
-    amount = np.full(len(total), preloads, np.int64)
-    total = np.maximum(total, preload_roof(chip, rounds.dram_in, rounds.dram_out, amount))
+    amount = np.array(preloads)
+    total = np.maximum(total, preload_roof(chip, rounds.dram_in, rounds.dram_out, amount)[None, :])
     late = total - rounds.compute_ps + preload_roof(chip, 0, 0, amount)
     total = np.where(preloads <= idle, total, np.maximum(total, late))
     return np.where(preloads <= idle + freed, total, -1)

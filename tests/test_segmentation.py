@@ -1,0 +1,149 @@
+"""The segmentation solver: against every plan of small problems, its closed forms against simulations, its bound."""
+
+import numpy as np
+import pytest
+from segmentation_toy import least_time, random_problem
+
+from h3c.passes.placement.problem import PlacementError
+from h3c.passes.segmentation.dynamic import solve_segments
+from h3c.passes.segmentation.problem import Place, SegmentChip, SegmentOperator, SegmentProblem
+from h3c.passes.segmentation.resident import run_times
+from h3c.passes.segmentation.segments import Decision, assemble
+from h3c.passes.segmentation.tiled import makespan
+from h3c.passes.segmentation.window import Windows
+from h3c.runtime_sim.events import After, Job, simulate
+
+PROBLEMS = 210
+
+
+def operator(m: int, k: int = 8, n: int = 4, **more: object) -> SegmentOperator:
+    return SegmentOperator("o", m, k, n, 1, k * n, m * k, m * k, m * n, **more)  # type: ignore[arg-type]
+
+
+def plain_chip(**more: object) -> SegmentChip:
+    fields = {
+        "arrays": 8, "array_rows": 8, "array_cols": 4, "array_bytes": 32, "mvm_ps": 10_000,
+        "dram_read_bytes_per_ns": 1.0, "dram_write_bytes_per_ns": 1.0, "buffer_in_bytes_per_ns": 1e3,
+        "buffer_out_bytes_per_ns": 1e3, "buffer_bytes": 10_000, "memory_bytes_per_ns": 1.0,
+        "memory_cap_bytes_per_ns": 100.0, "write_row_ps": 0, "write_ports": 1, "switch_to_memory_ps": 100,
+        "switch_to_compute_ps": 100,
+    }  # fmt: skip
+    return SegmentChip(**(fields | more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(0, PROBLEMS, 30))
+def test_the_dynamic_program_finds_the_least_time_of_all_plans(seed: int) -> None:
+    """All cuts, places, preloads, tilings and numbers of memory arrays, and all copies that keep to a beat."""
+    for each in range(seed, seed + 30):
+        rng = np.random.default_rng(each)
+        problem = random_problem(rng, int(rng.integers(2, 4)), int(rng.integers(2, 6)))
+        plan = solve_segments(problem)
+        assert plan.total_ps == least_time(problem), each
+        assert plan.bound_ps is not None
+        assert plan.bound_ps <= plan.total_ps
+
+
+def test_copies_off_the_beat_gain_little() -> None:
+    """More copies than the beat needs shorten fills only: over all copies the best plan is hardly better."""
+    ratios: list[float] = []
+    for seed in range(30):
+        rng = np.random.default_rng(1000 + seed)
+        problem = random_problem(rng, 3, int(rng.integers(3, 6)))
+        ratios.append(least_time(problem) / least_time(problem, beats_only=False))
+    assert np.mean(np.array(ratios) == 1.0) > 0.8
+    assert max(ratios) < 1.1
+
+
+def simulate_rounds(rounds: int, load: int, compute: int, turns: int) -> int:
+    """One loader; a set of arrays is loaded when its round before has computed."""
+    ends: list[int] = []
+    loader = 0
+    for index in range(rounds):
+        free = ends[index - turns] if index >= turns else 0
+        loader = max(loader, free) + load
+        ends.append(loader + compute)
+    return max(ends)
+
+
+def test_rounds_that_take_turns_end_when_a_simulation_says() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        rounds, load, compute = int(rng.integers(1, 40)), int(rng.integers(0, 50)), int(rng.integers(0, 200))
+        turns = int(rng.choice([1, 2, 3, 4, 8]))
+        found = int(makespan(*(np.array(v) for v in (rounds, load, compute, turns))))
+        assert found == simulate_rounds(rounds, load, compute, turns)
+
+
+def test_a_pipeline_of_chunks_ends_when_the_event_engine_says() -> None:
+    """Operators of 32 or more vectors on arrays alone, one after another, chunk by chunk."""
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        sizes = [32 * int(rng.integers(1, 20)) for _ in range(int(rng.integers(1, 5)))]
+        ops = [operator(m, producers=(i - 1,) if i else ()) for i, m in enumerate(sizes)]
+        chip = plain_chip(dram_read_bytes_per_ns=1e12, buffer_in_bytes_per_ns=1e12, buffer_out_bytes_per_ns=1e12)
+        window = Windows(SegmentProblem(chip, tuple(ops))).window(0, len(ops) - 1, {})
+        assert window is not None
+        found = int(run_times(window, np.ones((1, len(ops)), np.int64), np.zeros(1, np.int64)).run_ps[0, 0])
+        jobs = [
+            Job(((f"arrays{i}", m * 10_000),), 32, (After(i - 1, False),) if i else ()) for i, m in enumerate(sizes)
+        ]
+        # The other roofs are a picosecond or two.
+        assert simulate(jobs).end_ps == pytest.approx(found, abs=10 * len(ops))
+
+
+def test_a_barrier_makes_two_phases() -> None:
+    """What follows a barrier starts when all before it is done; without it the two overlap but for a chunk."""
+    times: dict[bool, int] = {}
+    for barrier in (False, True):
+        problem = SegmentProblem(plain_chip(), (operator(64), operator(64, producers=(0,), barrier=barrier)))
+        window = Windows(problem).window(0, 1, {})
+        assert window is not None
+        times[barrier] = int(run_times(window, np.ones((1, 2), np.int64), np.zeros(1, np.int64)).run_ps[0, 0])
+    assert times[True] > 1.9 * times[False] / (33 / 32)
+
+
+def test_memory_arrays_pay_where_the_buffer_is_slow() -> None:
+    """64 vectors of 8 in, 4 out: 0.64 us on 1 array; 12 bytes a vector at 0.5 bytes a ns in and out need 1 us."""
+    chip = plain_chip(buffer_in_bytes_per_ns=0.5, buffer_out_bytes_per_ns=0.5, arrays=4)
+    problem = SegmentProblem(chip, (operator(64),))
+    with_memory = solve_segments(problem)
+    without = solve_segments(
+        SegmentProblem(plain_chip(**{**vars(chip), "memory_bytes_per_ns": 0.0}), problem.operators)
+    )
+    assert with_memory.segments[0].memory_arrays > 0
+    assert without.segments[0].memory_arrays == 0
+    assert without.total_ps > 1.5 * with_memory.total_ps
+
+
+def test_a_tie_is_decided_for_fewest_switched_arrays() -> None:
+    """Where switching is free and the off-chip port is all that counts, no array is switched."""
+    chip = plain_chip(dram_read_bytes_per_ns=0.01, switch_to_memory_ps=0, switch_to_compute_ps=0, arrays=4)
+    ops = (operator(1), operator(1, 8, 40, producers=(0,)))
+    assert solve_segments(SegmentProblem(chip, ops)).switched_arrays == 0
+
+
+def test_a_program_that_fits_loads_once() -> None:
+    """Its weights are there from power-up, and their loading is no part of an execution."""
+    plan = solve_segments(SegmentProblem(plain_chip(dram_read_bytes_per_ns=0.01), (operator(4), operator(4))))
+    assert plan.resident
+    assert plan.setup_ps >= 2 * 32 * 100_000
+    assert plan.segments[0].load_ps == 0
+
+
+def test_a_weight_made_at_run_time_is_switched_in_place() -> None:
+    """Kept in memory arrays as it will compute, it is not written again: all that is left is the switch."""
+    chip = plain_chip(write_row_ps=10_000, arrays=4)
+    ops = (operator(8), operator(8, producers=(0,)), operator(8, 8, 8, producers=(1,), weight_producer=0))
+    windows = Windows(SegmentProblem(chip, ops))
+    decisions = [Decision(0, (1, 1), 2), Decision(2, (1,), 0)]
+    written = assemble(windows, [Decision(0, (1, 1)), Decision(2, (1,))], {0: Place.BUFFER, 1: Place.BUFFER})
+    in_place = assemble(windows, decisions, {0: Place.IN_PLACE, 1: Place.BUFFER})
+    assert written.segments[1].load_ps == 16 * 10_000
+    assert in_place.segments[1].load_ps == 0
+    assert (in_place.segments[0].to_memory, in_place.segments[0].to_compute) == (2, 0)
+    assert in_place.segments[1].to_compute == 2
+
+
+def test_an_order_that_is_none_is_refused() -> None:
+    with pytest.raises(PlacementError, match="expected sources before operator 0, got 0"):
+        SegmentProblem(plain_chip(), (operator(1, producers=(0,)),))
