@@ -7,7 +7,7 @@ import numpy as np
 from h3c.passes.segmentation.allocation import NEVER
 from h3c.passes.segmentation.places import keepable
 from h3c.passes.segmentation.problem import Place, SegmentChip, SegmentOperator, SegmentProblem
-from h3c.passes.segmentation.resident import load_times, preload_roof, run_times, switch_times
+from h3c.passes.segmentation.resident import load_times, pipelines, preload_roof, run_times, switch_times
 from h3c.passes.segmentation.segments import window_of
 from h3c.passes.segmentation.tiled import candidates, price, totals
 from h3c.passes.segmentation.window import Window, Windows
@@ -82,7 +82,7 @@ def window_table(window: Window, beats_only: bool, *, stays: bool = False) -> np
     memory = np.arange(window.least_memory, arrays + 1 if chip.memory_bytes_per_ns else 1)
     levels = np.arange(arrays + 1 if chip.overlap_writes else 1)
     if len(copies) and len(memory):
-        time = run_times(window, copies, memory).run_ps + switch_times(window, memory)
+        time = run_times(window, pipelines(window, copies), memory).run_ps + switch_times(window, memory)
         load = load_times(window, copies, levels) * (not stays)
         for ahead in levels.tolist():
             roof = preload_roof(chip, window.dram_in, sum(p.dram_out for p in window.phases), np.array(ahead))

@@ -7,7 +7,7 @@ from segmentation_toy import least_time, random_problem
 from h3c.passes.placement.problem import PlacementError
 from h3c.passes.segmentation.dynamic import solve_segments
 from h3c.passes.segmentation.problem import Place, SegmentChip, SegmentOperator, SegmentProblem
-from h3c.passes.segmentation.resident import run_times
+from h3c.passes.segmentation.resident import pipelines, run_times
 from h3c.passes.segmentation.segments import Decision, assemble
 from h3c.passes.segmentation.tiled import makespan
 from h3c.passes.segmentation.window import Windows
@@ -83,7 +83,9 @@ def test_a_pipeline_of_chunks_ends_when_the_event_engine_says() -> None:
         chip = plain_chip(dram_read_bytes_per_ns=1e12, buffer_in_bytes_per_ns=1e12, buffer_out_bytes_per_ns=1e12)
         window = Windows(SegmentProblem(chip, tuple(ops))).window(0, len(ops) - 1, {})
         assert window is not None
-        found = int(run_times(window, np.ones((1, len(ops)), np.int64), np.zeros(1, np.int64)).run_ps[0, 0])
+        found = int(
+            run_times(window, pipelines(window, np.ones((1, len(ops)), np.int64)), np.zeros(1, np.int64)).run_ps[0, 0]
+        )
         jobs = [
             Job(((f"arrays{i}", m * 10_000),), 32, (After(i - 1, False),) if i else ()) for i, m in enumerate(sizes)
         ]
@@ -98,7 +100,9 @@ def test_a_barrier_makes_two_phases() -> None:
         problem = SegmentProblem(plain_chip(), (operator(64), operator(64, producers=(0,), barrier=barrier)))
         window = Windows(problem).window(0, 1, {})
         assert window is not None
-        times[barrier] = int(run_times(window, np.ones((1, 2), np.int64), np.zeros(1, np.int64)).run_ps[0, 0])
+        times[barrier] = int(
+            run_times(window, pipelines(window, np.ones((1, 2), np.int64)), np.zeros(1, np.int64)).run_ps[0, 0]
+        )
     assert times[True] > 1.9 * times[False] / (33 / 32)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .resident import Ints, beats, load_times, preload_roof, run_times, switch_times
+from .resident import Ints, beats, load_times, pipelines, preload_roof, run_times, switch_times
 from .segments import Decision
 from .tiled import candidates, price, saved, totals
 from .window import Window
@@ -34,9 +34,13 @@ class Resident:
     def __init__(self, window: Window):
         self.window, chip = window, window.chip
         self.memory = memory_levels(window)
-        self.copies = beats(window, chip.arrays - window.least_memory)
-        self.arrays = self.copies @ window.unit_arrays
-        self.time: Ints = run_times(window, self.copies, self.memory).run_ps + switch_times(window, self.memory)
+        key = ("beats", window.members_key)
+        if key not in window.memo:
+            copies = beats(window, chip.arrays)
+            window.memo[key] = pipelines(window, copies), copies @ window.unit_arrays
+        lines, self.arrays = window.memo[key]
+        self.copies: Ints = lines.copies
+        self.time: Ints = run_times(window, lines, self.memory).run_ps + switch_times(window, self.memory)
 
     def _best_memory(self, preloads: Ints) -> Ints:
         """[beats, preloads]: the least run and switches within the arrays that are left; NEVER where none are."""

@@ -75,8 +75,6 @@ class _Solver:
         """Forward over cuts, then back along the choices."""
         problem, count = self.problem, len(self.problem.operators)
         bound = lower_bound(problem)
-        if not count:
-            return SegmentPlan((), (), problem.fixed_ps, 0, problem.fixed_ps)
         start = np.full(len(self.levels), NEVER, np.int64)
         start[0] = 0
         self.best[0][()] = start

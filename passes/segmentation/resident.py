@@ -63,30 +63,50 @@ def weights_ps(chip: SegmentChip, read: int | Ints) -> Ints:
 
 @dataclass(frozen=True)
 class Run:
-    """Times of allocations: rows are copies, columns memory arrays."""
+    """Times of allocations: rows are those of `Pipelines`, columns memory arrays."""
 
     run_ps: Ints
     fill_ps: Ints
 
 
-def run_times(window: Window, copies: Ints, memory_arrays: Ints) -> Run:
-    """The phases of `window`, one after another. `copies` has a row for each allocation, a column for each member."""
-    run: Ints = np.zeros((len(copies), len(memory_arrays)), np.int64)
-    fill = run
+@dataclass(frozen=True)
+class Pipelines:
+    """Allocations of one copy count a member (rows of `copies`), and what they take on their arrays, by phase."""
+
+    copies: Ints
+    ends: tuple[Ints, ...]
+    busiest: tuple[Ints, ...]
+    inside_writes: tuple[Ints, ...]
+
+
+def pipelines(window: Window, copies: Ints) -> Pipelines:
+    """What does not depend on memory arrays or on where tensors are."""
     taken = -(-window.vectors // copies) * window.chip.mvm_ps
-    for phase in window.phases:
-        made, busiest = _phase(window, phase, copies, taken, memory_arrays)
+    return Pipelines(
+        copies,
+        tuple(_pipeline(window, phase, taken) for phase in window.phases),
+        tuple(taken[:, list(phase.members)].max(axis=1) for phase in window.phases),
+        tuple(_inside_writes(window, phase, copies) for phase in window.phases),
+    )
+
+
+def run_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Run:
+    """The phases of `window`, one after another."""
+    run: Ints = np.zeros((len(lines.copies), len(memory_arrays)), np.int64)
+    fill = run
+    for number, phase in enumerate(window.phases):
+        made, busiest = _phase(window, phase, lines, number, memory_arrays)
         run = run + made
         fill = fill + (made - busiest)
     return Run(run, fill)
 
 
-def _phase(window: Window, phase: Phase, copies: Ints, taken: Ints, memory_arrays: Ints) -> tuple[Ints, Ints]:
+def _phase(window: Window, phase: Phase, lines: Pipelines, number: int, memory_arrays: Ints) -> tuple[Ints, Ints]:
     """(the time of a phase, of its busiest resource)."""
     chip = window.chip
-    before = phase.digital_before_ps + _inside_writes(window, phase, copies)
-    pipeline = _pipeline(window, phase, taken)[:, None]
-    busiest_arrays = taken[:, list(phase.members)].max(axis=1)[:, None]
+    before = phase.digital_before_ps + lines.inside_writes[number]
+    pipeline = lines.ends[number][:, None]
+    busiest_arrays = lines.busiest[number][:, None]
     stream = stream_ps(chip, phase.stream_in, phase.stream_out, memory_arrays)[None, :]
     if chip.dram_shared:
         dram = [int(dram_ps(chip, phase.dram_in, phase.dram_out))]

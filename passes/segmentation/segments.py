@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .problem import Kept, Member, Place, PlacementError, Segment, SegmentPlan
-from .resident import load_times, preload_roof, run_times, switch_times
+from .resident import load_times, pipelines, preload_roof, run_times, switch_times
 from .tiled import Tilings, price, saved, totals
 from .window import Window, Windows
 
@@ -33,7 +33,7 @@ def resident_segment(window: Window, decision: Decision, preloaded: int, *, weig
     chip = window.chip
     copies, memory = np.array([decision.copies], np.int64), np.array([decision.memory_arrays], np.int64)
     arrays = copies[0] * window.unit_arrays
-    run = run_times(window, copies, memory)
+    run = run_times(window, pipelines(window, copies), memory)
     load = 0 if weights_stay else int(load_times(window, copies, np.array([preloaded]))[0, 0])
     switch, taken = int(switch_times(window, memory)[0]), int(run.run_ps[0, 0])
     dram_out = sum(phase.dram_out for phase in window.phases)
@@ -86,6 +86,12 @@ def tiled_segment(window: Window, decision: Decision, preloaded: int) -> Segment
         switch,
         tilings.tiling(0, int(rounds.count[0])),
     )
+
+
+def segment_of(window: Window, decision: Decision, preloaded: int) -> Segment:
+    """The segment of a decision, of either kind."""
+    kind = resident_segment if decision.tiling is None else tiled_segment
+    return kind(window, decision, preloaded)
 
 
 def assemble(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +75,10 @@ class Window:
     """Memory arrays that it needs to hold tensors."""
     free_bytes: int
     """Of the buffer and of those arrays, beside what it holds."""
+    memo: dict[tuple[object, ...], Any] = field(
+        default_factory=dict[tuple[object, ...], Any], compare=False, repr=False
+    )
+    """What has been worked out for windows of the same problem and members."""
 
     @cached_property
     def unit_arrays(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -108,10 +113,14 @@ class Window:
     @cached_property
     def key(self) -> tuple[object, ...]:
         """What its times depend on; operators by identity."""
-        members = tuple((id(m.operator), m.phase, m.sources, m.writes_inside, m.in_place) for m in self.members)
         held = (self.carried_in, self.carried_out, self.switched_in_place, self.least_memory, self.free_bytes)
         weights = (self.weight_bytes, self.off_chip_weights, self.on_chip_weights)
-        return members, tuple(phase.sizes for phase in self.phases), held, weights
+        return self.members_key, tuple(phase.sizes for phase in self.phases), held, weights
+
+    @cached_property
+    def members_key(self) -> tuple[object, ...]:
+        """The members without what they read and write."""
+        return tuple((id(m.operator), m.phase, m.sources, m.writes_inside, m.in_place) for m in self.members)
 
     @property
     def dram_in(self) -> int:
@@ -133,6 +142,7 @@ class Windows:
     def __init__(self, problem: SegmentProblem):
         self.problem = problem
         self.last_reads = problem.last_reads
+        self.memo: dict[tuple[object, ...], Any] = {}
         same: dict[SegmentOperator, SegmentOperator] = {}
         self.anonymous = [
             same.setdefault(plain, plain)
@@ -187,7 +197,8 @@ class Windows:
             for phase in range(count)
         )
         static = sum(op.weight_bytes for op in operators[first : last + 1] if op.static)
-        return Window(chip, tuple(members), phases, static, off_chip, on_chip, held[0], held[1], switched, *held[2:])
+        weights = static, off_chip, on_chip
+        return Window(chip, tuple(members), phases, *weights, held[0], held[1], switched, *held[2:], memo=self.memo)
 
     def _held(
         self, first: int, last: int, places: Mapping[int, Place], barrier_bytes: int
