@@ -144,9 +144,9 @@ def published_strategies(bench: Bench, sensitivities: Sensitivities, evolution: 
     """PO (of the front the plan of least predicted loss) and PO + RR, as strategy h3pimap finds them."""
     front = evolve(bench.splitter, evolution)
     assert front is not None
-    model = LossModel(bench.splitter, sensitivities)
+    model = LossModel(bench.splitter, sensitivities.limit.losses)
     start = front.take(int(np.argmin(model.loss(front.splits))))
-    return start, remap(bench.splitter, sensitivities, start).splits
+    return start, remap(bench.splitter, sensitivities.limit, start).splits
 
 
 def line(name: str, point: Point, paper: tuple[float, float] | None = None) -> None:
@@ -176,7 +176,7 @@ def first_table(bench: Bench, lenient: Bench) -> bool:
         print(f"| {name} | {spans[0]} | {spans[1]} | {paper} | | |")
     prediction = predictions()[0]
     published = bench.published()
-    model = LossModel(bench.splitter, bench.sensitivities(prediction, 0.0))
+    model = LossModel(bench.splitter, bench.sensitivities(prediction, 0.0).limit.losses)
     theirs = bench.point(published, model, np.nan)
     sensitivities = bench.sensitivities(prediction, theirs.loss)
     start = time.process_time()
@@ -207,7 +207,7 @@ def second_table(bench: Bench) -> None:
     print("|---|---|---|---|---|---|---|---|")
     published = bench.published()
     for prediction in predictions():
-        model = LossModel(bench.splitter, bench.sensitivities(prediction, 0.0))
+        model = LossModel(bench.splitter, bench.sensitivities(prediction, 0.0).limit.losses)
         theirs = bench.point(published, model, np.nan)
         sensitivities = bench.sensitivities(prediction, theirs.loss)
         ours = bench.point(published_strategies(bench, sensitivities, Evolution())[1], model, 0.0)
@@ -230,7 +230,7 @@ def third_table(bench: Bench) -> None:
     print("\n| nsga2: plans x generations, seed | PO ms | PO mJ | loss | PO + RR ms | exact of it | search s |")
     print("|---|---|---|---|---|---|---|")
     prediction = predictions()[0]
-    model = LossModel(bench.splitter, bench.sensitivities(prediction, 0.0))
+    model = LossModel(bench.splitter, bench.sensitivities(prediction, 0.0).limit.losses)
     budget = float(model.loss(as_plans(bench.published()))[0])
     ratios: list[float] = []
     for population, generations, seed in SIZES:

@@ -32,7 +32,19 @@ DESCRIPTION = "Compile an ONNX model for a chip that mixes kinds of processing-i
 NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 PJ = {"pJ": 1.0, "nJ": 1e3, "uJ": 1e6, "mJ": 1e9, "J": 1e12}
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
-STRATEGIES = ("exact", "homogeneous:TIER", "equal", "random:SEED", "greedy", "nsga2", "row-remap", "h3pimap")
+STRATEGIES = (
+    "exact",
+    "homogeneous:TIER",
+    "equal",
+    "random:SEED",
+    "greedy",
+    "nsga2",
+    "row-remap",
+    "h3pimap",
+    "all-analog",
+    "all-digital",
+    "first-last-digital",
+)
 
 
 def parser() -> Arguments:

@@ -41,7 +41,7 @@ MatrixOps = list[MatmulOp | ConvOp]
 
 SEEDED = ("random", "nsga2", "h3pimap")
 SENSITIVE = ("row-remap", "h3pimap")
-SHUNNED_TOO = ("homogeneous", "equal", "random")
+SHUNNED_TOO = ("homogeneous", "equal", "random", "all-analog", "all-digital", "first-last-digital")
 """Published baselines: they give tiers what these shun, too."""
 
 
@@ -64,7 +64,19 @@ class PlaceParts(ModulePass):
 
     name = "place-parts"
 
-    strategy: Literal["exact", "homogeneous", "equal", "random", "greedy", "nsga2", "row-remap", "h3pimap"] = "exact"
+    strategy: Literal[
+        "exact",
+        "homogeneous",
+        "equal",
+        "random",
+        "greedy",
+        "nsga2",
+        "row-remap",
+        "h3pimap",
+        "all-analog",
+        "all-digital",
+        "first-last-digital",
+    ] = "exact"
     tier: str | None = None
     """Of `homogeneous`."""
     seed: int | None = None
@@ -141,11 +153,14 @@ class PlaceParts(ModulePass):
 
     def _extras(self, chip: Chip, operators: MatrixOps, products: list[Product]) -> Extras:
         """What strategies want beside the problem."""
-        sensitivities = None
+        limit = None
         if self.sensitivities is not None:
-            sensitivities = read_sensitivities(self.sensitivities, operators, chip)
+            limit = read_sensitivities(self.sensitivities, operators, chip).limit
         return Extras(
-            price_source(chip, products, self.min_bits, self.strategy), sensitivities, Evolution(seed=self.seed or 0)
+            price_source(chip, products, self.min_bits, self.strategy),
+            limit,
+            Evolution(seed=self.seed or 0),
+            tuple(name for name, tier in chip.tiers.items() if tier.noise is not None),
         )
 
 

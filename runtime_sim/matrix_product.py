@@ -23,6 +23,15 @@ Array = NDArray[Any]
 CALIBRATION_EXECUTIONS = 32
 """How many executions at most the range of an output converter is set from."""
 
+TRIM_VALUES = 1 << 21
+"""About so many outputs of a product at most are kept to trim its gain with."""
+
+LEAST_POWER = 1e-9
+"""Outputs whose variance is less than this share of the largest are dead, and say nothing of a gain."""
+
+STEEPEST = 2.0
+"""Slopes that a trim makes up for are at most this, and at least one over it; beyond that outputs are noise."""
+
 PIECE_BYTES = 12 << 20
 """Work is cut so that the inputs of one piece, as columns, take about this much memory."""
 
@@ -55,12 +64,22 @@ class _Piece:
     target: Array
 
 
+@dataclass(frozen=True)
+class Intended:
+    """What outputs are without errors, before the activation: `mean` of each over executions, samples and positions,
+    (N,), of convolutions (groups, 1, N); `first` of them themselves, (.., M, N), float32."""
+
+    mean: Array
+    first: Array
+
+
 @dataclass
 class MatrixProduct:
     """One part on its tier; static weights are held, others come with each run.
 
-    `full`: the range of its output converters once set, from `calibrated_on` executions; `offset`: what is added to
-    each output beside the bias (a trim); `clipped`: conversions at a converter's limit, in all runs.
+    `full`: the range of its output converters once set, from `calibrated_on` executions; `gain`, `offset`: what outputs
+    are multiplied by, and what is then added to each (a trim); `clipped`: conversions at a converter's limit, in all
+    runs.
     """
 
     part: MatrixPart
@@ -68,6 +87,7 @@ class MatrixProduct:
     static: Weights | None = None
     full: float | None = None
     calibrated_on: int = 0
+    gain: float = 1.0
     offset: Array | None = None
     clipped: int = 0
 
@@ -87,18 +107,29 @@ class MatrixProduct:
             self._finish(self._linear(piece, inputs, weights), piece.target)
         return y
 
-    def outputs_mean(self, x: Array) -> Array:
-        """The mean of each output over executions, samples and positions, before the activation."""
+    def intended(self, x: Array) -> Intended:
+        """What outputs are for `x`, by this product's arithmetic."""
         y = np.empty((len(x), *self.part.result_shape), self.part.result_dtype)
-        return self._mean([self._linear(*work) for work in self._work(x, None, y)])
+        values = [self._linear(*work) for work in self._work(x, None, y)]
+        count = max(1, TRIM_VALUES // max(prod(values[0].shape[1:]), 1))
+        return Intended(
+            self._mean(values), np.concatenate([each[:count] for each in values])[:count].astype(np.float32)
+        )
 
-    def trim(self, x: Array, clean: Array) -> Array:
-        """As `run`, with the offsets set such that the mean of each output is `clean` (as of `outputs_mean`)."""
+    def trim(self, x: Array, clean: Intended) -> Array:
+        """As `run`, with gain and offsets set by outputs that should be `clean`.
+
+        Each output gets the mean that it should have. The gain makes the slope of outputs over what they should be one:
+        noise that passes an activation makes later signals smaller, in all outputs of a product alike.
+        """
         y = np.empty((len(x), *self.part.result_shape), self.part.result_dtype)
-        self.offset = None
+        self.gain, self.offset = 1.0, None
         work = [(self._linear(*each), each[0].target) for each in self._work(x, None, y)]
-        self.offset = clean - self._mean([values for values, _ in work])
+        mean = self._mean([values for values, _ in work])
+        self.gain = 1 / _slope([values for values, _ in work], mean, clean)
+        self.offset = clean.mean - self.gain * mean
         for values, target in work:
+            values *= values.dtype.type(self.gain)
             values += self.offset.astype(values.dtype)
             self._finish(values, target)
         return y
@@ -161,11 +192,12 @@ class MatrixProduct:
     def _factor(self, scale: Array) -> Array | None:
         """What products are multiplied by: the scales of inputs and weights, and the model's; None for one."""
         factor = scale if self.part.scale is None else scale * self._along_outputs(self.part.scale)
+        factor = factor * self.gain
         return None if np.all(factor == 1) else factor
 
     def _shift(self) -> Array | None:
-        """The bias as it is added to products, and the offset."""
-        bias = None if self.part.bias is None else self._along_outputs(self.part.bias)
+        """What is added to products: the bias, as the trim makes it, and the offset."""
+        bias = None if self.part.bias is None else self._along_outputs(self.part.bias) * self.gain
         if self.offset is None or bias is None:
             return bias if self.offset is None else self.offset
         return bias + self.offset
@@ -247,3 +279,20 @@ class MatrixProduct:
             at = slice(start, start + count)
             seen = columns(samples[at], window, pad_value=inputs.zero)
             yield _Piece(seen.swapaxes(-1, -2), scales[at], None if tops is None else tops[at], targets[at])
+
+
+def _slope(pieces: list[Array], mean: Array, clean: Intended) -> float:
+    """The slope of outputs (.., M, N) over what they should be, every output weighing the same."""
+    wanted = clean.first - clean.mean.astype(np.float32)
+    axes = (0, 2) if wanted.ndim == 4 and clean.mean.ndim == 3 else tuple(range(wanted.ndim - 1))
+    power = np.square(wanted).sum(axis=axes, keepdims=True, dtype=np.float64)
+    live = power > power.max(initial=0) * LEAST_POWER
+    weights = np.divide(1, power, where=live, out=np.zeros_like(power))
+    together, start = 0.0, 0
+    for values in pieces:
+        part = wanted[start : start + len(values)]
+        found = (values[: len(part)] - mean) * part
+        together += float((found.sum(axis=axes, keepdims=True) * weights).sum())
+        start += len(values)
+    outputs = int(np.count_nonzero(live))
+    return float(np.clip(together / outputs, 1 / STEEPEST, STEEPEST)) if outputs else 1.0

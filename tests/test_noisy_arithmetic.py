@@ -271,15 +271,40 @@ def test_offsets_restore_the_mean_of_every_output() -> None:
     x, w = RNG(0).normal(0.5, 1, (64, 3, 40)).astype(np.float32), RNG(1).normal(size=(40, 10)).astype(np.float32)
     digital = MatrixProduct(MatrixPart((3, 10), F32), Exact())
     digital.hold(w)
-    clean = digital.outputs_mean(x)
+    intended = digital.intended(x)
+    clean = intended.mean
     assert clean == pytest.approx((x.reshape(-1, 40) @ w).mean(axis=0), rel=1e-5)
     part = Part(noise(model="pcm"), AnalogDot(8, 8, 8, array_rows=20, per_vector=True), x, w)
     untrimmed = part.run(0, DAY_S)
     assert np.abs(untrimmed.mean(axis=(0, 1)) - clean).max() > 0.1
-    trimmed = part.product.trim(x, clean)
+    trimmed = part.product.trim(x, intended)
     assert trimmed.mean(axis=(0, 1)) == pytest.approx(clean, abs=1e-4)
     again = part.product.run(x)  # other noise of reads, the same offsets
     assert again.mean(axis=(0, 1)) == pytest.approx(clean, abs=0.05)
+
+
+@pytest.mark.parametrize("window", [None, Window((1, 1), (1, 1), (0, 0, 0, 0), (1, 1), 2)])
+def test_a_trim_restores_the_size_of_outputs(window: Window | None) -> None:
+    """Weights that lost a fifth, and inputs with a tenth of noise: outputs get their own slope and means back."""
+    shape, w_shape = ((3, 40), (40, 10)) if window is None else ((2, 6, 4, 5), (8, 3, 1, 1))
+    x, w = RNG(0).normal(0.5, 1, (64, *shape)).astype(np.float32), RNG(1).normal(size=w_shape).astype(np.float32)
+    bias = RNG(2).normal(size=10 if window is None else 8).astype(np.float32)
+    result = (3, 10) if window is None else (2, 8, 4, 5)
+
+    def product_with(weights: Array) -> MatrixProduct:
+        product = MatrixProduct(MatrixPart(result, F32, window, bias=bias), Exact())
+        product.hold(weights)
+        return product
+
+    digital, lossy = product_with(w), product_with(np.float32(0.8) * w)
+    noisy = x + RNG(3).normal(0, 0.1, x.shape).astype(np.float32)
+    y = lossy.trim(noisy, digital.intended(x))
+    assert lossy.gain == pytest.approx(1.25, rel=0.01)
+    assert lossy.run(noisy) == pytest.approx(y, abs=1e-4)
+    clean = digital.run(x)
+    rest = tuple(axis for axis in range(y.ndim) if axis != 2)
+    assert y.mean(axis=rest) == pytest.approx(clean.mean(axis=rest), abs=1e-4)
+    assert y.std() == pytest.approx(clean.std(), rel=0.02)
 
 
 def test_noise_of_the_wrong_kind_is_an_error() -> None:

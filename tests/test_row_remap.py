@@ -33,7 +33,7 @@ def test_the_loss_of_a_split_by_hand() -> None:
     splitter = a_splitter([ToyProduct(2, 4, 1)])
     given = Sensitivities(NOISE, {0: np.array([2.0, 5.0, 1.0, 3.0])}, 0.0)
     splits = splitter.by_site(np.array([[1, 2, 1]]))
-    assert LossModel(splitter, given).loss(as_plans(splits))[0] == pytest.approx(0.1 * (3 + 2) + 1.0)
+    assert LossModel(splitter, given.limit.losses).loss(as_plans(splits))[0] == pytest.approx(0.1 * (3 + 2) + 1.0)
 
 
 def test_remap_moves_outputs_from_the_noisiest_tier_to_the_cleanest_step_by_step() -> None:
@@ -45,7 +45,7 @@ def test_remap_moves_outputs_from_the_noisiest_tier_to_the_cleanest_step_by_step
     whole = sensitivities([40, 60], 0.0)
     total = sum(float(own.sum()) for own in whole.outputs.values())
     for share in (0.9, 0.6, 0.3, 0.1):
-        done = remap(splitter, sensitivities([40, 60], share * total), start, step=0.01)
+        done = remap(splitter, sensitivities([40, 60], share * total).limit, start, step=0.01)
         assert np.all(np.diff(done.losses) <= 1e-9)
         assert done.losses[-1] <= share * total < done.losses[-2]
         # One of 100 outputs a step, after the step that makes the distribution global.
@@ -62,7 +62,7 @@ def test_remap_puts_the_most_sensitive_outputs_of_the_model_on_the_cleanest_tier
     products = [ToyProduct(2, 40, 1), ToyProduct(3, 60, 1)]
     splitter = a_splitter(products)
     given = sensitivities([40, 60], 10.0)
-    done = remap(splitter, given, random_split(splitter, 5), step=0.01)
+    done = remap(splitter, given.limit, random_split(splitter, 5), step=0.01)
     outputs = splitter.by_operator(done.splits)
     everything = np.sort(np.concatenate([given.outputs[0], given.outputs[1]]))[::-1]
     threshold = everything[outputs[:, 0].sum() - 1]
@@ -72,7 +72,7 @@ def test_remap_puts_the_most_sensitive_outputs_of_the_model_on_the_cleanest_tier
 def test_remap_leaves_plans_that_are_good_enough() -> None:
     splitter = a_splitter([ToyProduct(2, 40, 1)])
     start = random_split(splitter, 1)
-    done = remap(splitter, sensitivities([40], 1e6), start)
+    done = remap(splitter, sensitivities([40], 1e6).limit, start)
     assert np.array_equal(done.splits[0], start[0])
     assert len(done.losses) == 1
 
@@ -82,7 +82,7 @@ def test_a_full_tier_takes_no_more() -> None:
     products = [ToyProduct(1, 40, 1), ToyProduct(1, 60, 1)]
     splitter = a_splitter(products, arrays=15)
     given = sensitivities([40, 60], 9.0)
-    done = remap(splitter, given, whole_split(splitter, 2), step=0.01)
+    done = remap(splitter, given.limit, whole_split(splitter, 2), step=0.01)
     assert splitter.total(as_plans(done.splits)).excess[0] == 0
     assert done.losses[-1] <= 9.0
 
@@ -91,7 +91,7 @@ def test_a_budget_out_of_reach_is_said() -> None:
     splitter = a_splitter([ToyProduct(2, 40, 1)])
     noisy = Sensitivities(np.array([0.5, 0.6, 1.0]), {0: np.ones(40)}, 10.0)
     with pytest.raises(PlacementError, match=r"at most 10, moving outputs to cleaner tiers reaches 20$"):
-        remap(splitter, noisy, whole_split(splitter, 2))
+        remap(splitter, noisy.limit, whole_split(splitter, 2))
 
 
 @pytest.mark.parametrize("strategy", ["row-remap", "h3pimap"])
@@ -99,11 +99,11 @@ def test_strategies_meet_the_budget(strategy: str) -> None:
     products = [ToyProduct(2, 40, 1), ToyProduct(3, 60, 1), ToyProduct(2, 40, 1)]
     splitter = a_splitter(products)
     given = sensitivities([40, 60, 40], 20.0)
-    outcome = run(splitter.problem, strategy, 60, Extras(splitter.source, given, Evolution(20, 20)))
+    outcome = run(splitter.problem, strategy, 60, Extras(splitter.source, given.limit, Evolution(20, 20)))
     outputs = np.zeros((3, 3), np.int64)
     for kind, counts in zip(outcome.problem.types, outcome.plan.counts, strict=True):
         outputs[list(kind.members)] = kind.options.outputs[next(iter(counts))]
-    assert LossModel(splitter, given).loss(as_plans(splitter.by_site(outputs)))[0] <= 20.0
+    assert LossModel(splitter, given.limit.losses).loss(as_plans(splitter.by_site(outputs)))[0] <= 20.0
     with pytest.raises(PlacementError, match="expected sensitivities"):
         run(splitter.problem, strategy, 60, Extras(splitter.source))
 

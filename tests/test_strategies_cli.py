@@ -57,6 +57,18 @@ def test_strategies_compile_to_the_same_plan_twice(strategy: str, mlp: Compile, 
     assert "explain" not in summary
 
 
+@pytest.mark.parametrize(
+    ("strategy", "share"), [("all-analog", 1.0), ("first-last-digital", 8192 / 17024), ("all-digital", 0)]
+)
+def test_strategies_that_know_noisy_tiers(strategy: str, share: float, mlp: Compile, tmp_path: Path) -> None:
+    """Layers of 64 x 128, 128 x 64 and 64 x 10 weights; only the middle one is analog where the ends are digital."""
+    done = mlp("--strategy", strategy, "--target", "lionheart")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert summary["tiers"]["pcm"]["mac_share"] == pytest.approx(share)
+    assert summary["strategy"] == strategy
+
+
 @pytest.mark.parametrize("strategy", ["row-remap", "h3pimap"])
 def test_a_tighter_budget_moves_outputs_off_the_noisy_tier(strategy: str, mlp: Compile, tmp_path: Path) -> None:
     shares: list[float] = []

@@ -5,8 +5,9 @@ the most sensitive ones are on the cleanest tier. Step by step outputs move from
 to the cleanest that is not yet full, until the quality is good enough. Cost is not looked at. The published step is not
 given; its figures show about 85 steps for 8.7 % of the outputs, so a step is 0.1 % of all.
 
-Quality is predicted: an output with sensitivity s on a tier of noise v adds v s to the loss (noise adds up). In each
-operator, too, the most sensitive outputs are on the cleanest tier.
+Quality is predicted (module `losses`): what outputs add to the loss on their tiers adds up. Tiers are ranked by what
+they lose in all operators, as a share of what each loses at worst. Outputs are ranked by what they lose on the noisiest
+tier beyond the cleanest; in each operator, too, the most sensitive ones are on the cleanest tier.
 
 An output whose operator may not use the tier that is its turn stays at the next noisier one that it may use (or, if
 there is none, the next cleaner one). A tier is full when another step to it would need more arrays than the chip has.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .losses import Losses
 from .problem import Floats, Ints, PlacementError
 from .splits import Site, Splits, Splitter
 
@@ -26,8 +28,16 @@ STEP = 1e-3
 
 
 @dataclass(frozen=True)
+class LossBudget:
+    """What outputs lose, and the loss allowed, in the unit of the losses."""
+
+    losses: Losses
+    budget: float
+
+
+@dataclass(frozen=True)
 class Sensitivities:
-    """What quality depends on.
+    """Losses of rank one: an output of sensitivity s on a tier of noise v adds v s.
 
     `noise[t]` is the loss per unit of sensitivity on tier t; `outputs[i]` are the sensitivities of the outputs of the
     operator at position i of the program, those that are not named do not count and do not move. `budget` is the loss
@@ -39,9 +49,10 @@ class Sensitivities:
     budget: float
 
     @property
-    def ranked(self) -> Ints:
-        """Tiers from the cleanest to the noisiest; those of equal noise in the chip's order."""
-        return np.argsort(self.noise, kind="stable")
+    def limit(self) -> LossBudget:
+        """The same by output and tier."""
+        tables = {position: self.noise[:, None] * own for position, own in self.outputs.items()}
+        return LossBudget(Losses(tables, "as given"), self.budget)
 
 
 @dataclass(frozen=True)
@@ -52,58 +63,82 @@ class Remapped:
     losses: tuple[float, ...]
 
 
+def ranked_tiers(losses: Losses, tiers: int) -> Ints:
+    """Tiers from the cleanest to the noisiest; those of equal losses in the chip's order."""
+    shares = np.full((max(len(losses.by_output), 1), tiers), np.nan)
+    for row, table in zip(shares, losses.by_output.values(), strict=False):
+        sums = table.sum(axis=1)
+        worst = sums[np.isfinite(sums)].max(initial=0.0)
+        row[:] = np.where(np.isfinite(sums), sums / (worst or 1.0), np.nan)
+    known = ~np.isnan(shares)
+    mean = np.where(known, shares, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.argsort(np.where(known.any(axis=0), mean, np.inf), kind="stable")
+
+
+def _falling(table: Floats, ranked: Ints) -> tuple[Floats, Floats]:
+    """(sensitivities of an operator's outputs, falling; losses [rank, output] in that order).
+
+    Losses on tiers that don't take the operator are 0, as nothing is there.
+    """
+    by_rank = table[ranked]
+    usable = np.flatnonzero(np.isfinite(by_rank).all(axis=1))
+    if not len(usable):
+        raise PlacementError("losses: expected finite ones on at least one tier")
+    value = by_rank[usable[-1]] - by_rank[usable[0]]
+    order = np.argsort(-value, kind="stable")
+    return value[order], np.where(np.isfinite(by_rank), by_rank, 0.0)[:, order]
+
+
 class LossModel:
     """The predicted loss of splits."""
 
-    def __init__(self, splitter: Splitter, sensitivities: Sensitivities) -> None:
-        self.splitter, self.sensitivities = splitter, sensitivities
-        self.ranked = sensitivities.ranked
-        self.sums: list[list[Floats | None]] = [
-            [self._sums(site, position) for position in site.members] for site in splitter.sites
-        ]
+    def __init__(self, splitter: Splitter, losses: Losses) -> None:
+        self.splitter, self.losses = splitter, losses
+        self.ranked = ranked_tiers(losses, len(splitter.problem.tiers))
+        self.sums = [[self._sums(site, position) for position in site.members] for site in splitter.sites]
 
     def _sums(self, site: Site, position: int) -> Floats | None:
-        """[n]: the sensitivity of the n most sensitive outputs together."""
-        own = self.sensitivities.outputs.get(position)
-        if own is None:
+        """[rank, n]: what the n most sensitive outputs lose together on the tier of each rank."""
+        table = self.losses.by_output.get(position)
+        if table is None:
             return None
         total = (site.family.rounds - 1) * site.family.outputs + site.family.last
-        if len(own) != total:
-            raise PlacementError(f"sensitivities: expected {total} for operator {position}, got {len(own)}")
-        return np.append(0.0, np.cumsum(np.sort(own)[::-1]))
+        if table.shape[1] != total:
+            raise PlacementError(f"losses: expected {total} for operator {position}, got {table.shape[1]}")
+        return np.pad(np.cumsum(_falling(table, self.ranked)[1], axis=1), ((0, 0), (1, 0)))
 
     def loss(self, splits: Splits) -> Floats:
         """[plan]: the predicted loss of splits with a leading axis of plans."""
         result = np.zeros(len(splits[0]))
-        noise = self.sensitivities.noise[self.ranked]
         for site, sums, outputs in zip(self.splitter.sites, self.sums, splits, strict=True):
             for member, own in enumerate(sums):
                 if own is not None:
                     ends = np.cumsum(outputs[:, member, self.ranked] * site.family.rounds, axis=1)
-                    parts = np.diff(own[np.minimum(ends, len(own) - 1)], axis=1, prepend=0.0)
-                    result += parts @ noise
+                    ends = np.pad(np.minimum(ends, own.shape[1] - 1), ((0, 0), (1, 0)))
+                    for rank, upto in enumerate(own):
+                        result += upto[ends[:, rank + 1]] - upto[ends[:, rank]]
         return result
 
 
-def remap(splitter: Splitter, sensitivities: Sensitivities, start: Splits, step: float = STEP) -> Remapped:
+def remap(splitter: Splitter, limit: LossBudget, start: Splits, step: float = STEP) -> Remapped:
     """The splits after as few steps from `start` (no leading axis) as meet the budget; the first makes it global."""
-    model = LossModel(splitter, sensitivities)
-    pool = _Pool(splitter, sensitivities)
+    model = LossModel(splitter, limit.losses)
+    pool = _Pool(splitter, limit.losses, model.ranked)
 
     def loss(splits: Splits) -> float:
         return float(model.loss(as_plans(splits))[0])
 
     splits, losses = start, [loss(start)]
-    if losses[0] > sensitivities.budget:
+    if losses[0] > limit.budget:
         splits = pool.splits(pool.held(start), start)
         losses.append(loss(splits))
     held, full = pool.held(start), pool.unusable
     amount = max(1, round(step * len(pool)))
-    while losses[-1] > sensitivities.budget:
+    while losses[-1] > limit.budget:
         move = _next_move(held, full, amount)
         if move is None:
             raise PlacementError(
-                f"expected a predicted loss of at most {sensitivities.budget:.4g}, "
+                f"expected a predicted loss of at most {limit.budget:.4g}, "
                 f"moving outputs to cleaner tiers reaches {min(losses):.4g}"
             )
         moved = pool.splits(held + move, start)
@@ -135,18 +170,19 @@ def as_plans(splits: Splits) -> Splits:
 class _Pool:
     """All outputs with sensitivities (of a full round, in granules), the most sensitive first. Tiers by rank."""
 
-    def __init__(self, splitter: Splitter, sensitivities: Sensitivities) -> None:
-        self.splitter, self.ranked = splitter, sensitivities.ranked
+    def __init__(self, splitter: Splitter, losses: Losses, ranked: Ints) -> None:
+        self.splitter, self.ranked = splitter, ranked
         self.owners: list[tuple[int, int]] = []
         values: list[Floats] = []
         owner: list[Ints] = []
         for s, site in enumerate(splitter.sites):
             for member, position in enumerate(site.members):
-                own = sensitivities.outputs.get(position)
-                if own is not None:
+                table = losses.by_output.get(position)
+                if table is not None:
                     granules = site.family.outputs // site.granule
                     # The sensitivity of a granule: its share of the operator's outputs, sorted.
-                    in_order = np.array([chunk.sum() for chunk in np.array_split(np.sort(own)[::-1], granules)])
+                    falling = _falling(table, ranked)[0]
+                    in_order = np.array([chunk.sum() for chunk in np.array_split(falling, granules)])
                     values.append(in_order)
                     owner.append(np.full(granules, len(self.owners)))
                     self.owners.append((s, member))

@@ -9,7 +9,8 @@ arrays are left beside what stays and the scratch pool so far.
 `row_remap`) decide how many outputs each tier takes; for that split copies and modes are chosen as for `homogeneous`
 (module `splits`). `nsga2` takes the plan of its front of least objective. `row-remap` starts from the homogeneous plan
 of least objective; `h3pimap` is `nsga2`, then `row-remap` from the plan of the front of least predicted loss, if none
-of the front meets the budget.
+of the front meets the budget. `all-analog`, `first-last-digital` (module `mixed`) and `all-digital` know which tiers
+err.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import numpy as np
 
 from .baselines import greedy, homogeneous, pool_on, weights
 from .evolutionary import Evolution, Front, evolve
+from .mixed import all_analog, first_last_digital
 from .problem import PlacementError, Plan, Problem, evaluate
 from .relaxation import relax
-from .row_remap import LossModel, Sensitivities, as_plans, remap
+from .row_remap import LossBudget, LossModel, as_plans, remap
 from .search import SAFE, WHOLE
 from .shares import equal_split, random_split, whole_split
 from .solve import Solution, solve
@@ -34,6 +36,10 @@ NEAR = 0.2
 """Baselines whose predicted objective is at most this share above the best plan's are worth a simulation."""
 SPLITTING = ("equal", "random:SEED", "nsga2", "row-remap", "h3pimap")
 """The strategies that decide splits; they need a `PriceSource`."""
+MIXED = ("all-analog", "all-digital", "first-last-digital")
+"""The strategies that need to know which tiers err."""
+DIGITAL = "digital"
+"""The name of the digital unit in every chip."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +70,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Extras:
-    """What some strategies need beside the problem: prices of any split, sensitivities, the evolution's size."""
+    """What some strategies need beside the problem: prices of any split, losses of outputs and the loss allowed, the
+    evolution's size, the names of the tiers that err."""
 
     source: PriceSource | None = None
-    sensitivities: Sensitivities | None = None
+    limit: LossBudget | None = None
     evolution: Evolution = field(default_factory=Evolution)
+    noisy: tuple[str, ...] = ()
 
 
 def run(problem: Problem, strategy: str, time_limit_s: float, extras: Extras | None = None) -> Outcome:
@@ -79,6 +87,8 @@ def run(problem: Problem, strategy: str, time_limit_s: float, extras: Extras | N
         return _nothing_to_place(problem, strategy)
     if strategy.partition(":")[0] in [name.partition(":")[0] for name in SPLITTING]:
         return _splitting(problem, strategy, time_limit_s, extras or Extras())
+    if strategy in MIXED:
+        return _mixed(problem, strategy, time_limit_s, extras or Extras())
     if strategy != "exact":
         plan = _baseline(problem, strategy, time_limit_s)
         if plan is None:
@@ -101,6 +111,26 @@ def run(problem: Problem, strategy: str, time_limit_s: float, extras: Extras | N
     return Outcome(solution.problem, plan, bound, gap, status, time.monotonic() - start, kept, near)
 
 
+def _mixed(problem: Problem, strategy: str, time_limit_s: float, extras: Extras) -> Outcome:
+    """The plan of a strategy that knows analog tiers and the digital unit."""
+    start = time.monotonic()
+    if DIGITAL not in problem.tiers:
+        raise PlacementError(f"strategy {strategy}: expected a digital unit, the chip has none")
+    digital = problem.tiers.index(DIGITAL)
+    analog = [problem.tiers.index(name) for name in extras.noisy]
+    if not analog and strategy != "all-digital":
+        raise PlacementError(f"strategy {strategy}: expected a tier with noise, the chip has none")
+    if strategy == "first-last-digital":
+        problem, plan = first_last_digital(problem, analog, digital, time_limit_s)
+    elif strategy == "all-analog":
+        plan = all_analog(problem, analog, digital, time_limit_s)
+    else:
+        plan = homogeneous(problem, digital, time_limit_s)
+    if plan is None:
+        raise PlacementError(f"strategy {strategy}: found no plan within the chip's arrays and the limits")
+    return Outcome(problem, plan, None, None, "feasible", time.monotonic() - start, strategy)
+
+
 def _splitting(problem: Problem, strategy: str, time_limit_s: float, extras: Extras) -> Outcome:
     """The plan of a strategy that decides splits."""
     start = time.monotonic()
@@ -109,7 +139,7 @@ def _splitting(problem: Problem, strategy: str, time_limit_s: float, extras: Ext
         raise _unknown(problem, strategy)
     if extras.source is None:
         raise ValueError(f"strategy {strategy}: expected a source of prices for any split")
-    if name in ("row-remap", "h3pimap") and extras.sensitivities is None:
+    if name in ("row-remap", "h3pimap") and extras.limit is None:
         raise PlacementError(f"strategy {strategy}: expected sensitivities of the outputs (--sensitivities), got none")
     splitter = Splitter(problem, extras.source, time_limit_s)
     if not splitter.usable:
@@ -121,26 +151,26 @@ def _splitting(problem: Problem, strategy: str, time_limit_s: float, extras: Ext
         if front is None:
             raise PlacementError(f"strategy {strategy}: found no plan within the chip's arrays and the limits")
         status = "time-limit" if front.timed_out else status
-        chosen = _of_front(splitter, front, extras.sensitivities if name == "h3pimap" else None)
+        chosen = _of_front(splitter, front, extras.limit if name == "h3pimap" else None)
     elif name == "row-remap":
         chosen = _best_whole(splitter)
     else:
         chosen = splitter.bearable(equal_split(splitter) if name == "equal" else random_split(splitter, int(seed)))
     if name in ("row-remap", "h3pimap"):
-        assert extras.sensitivities is not None
-        chosen = remap(splitter, extras.sensitivities, chosen).splits
+        assert extras.limit is not None
+        chosen = remap(splitter, extras.limit, chosen).splits
     finished = splitter.finish(chosen, time_limit_s)
     if finished is None:
         raise PlacementError(f"strategy {strategy}: found no plan within the chip's arrays and the limits")
     return Outcome(*finished, None, None, status, time.monotonic() - start, strategy)
 
 
-def _of_front(splitter: Splitter, front: Front, sensitivities: Sensitivities | None) -> Splits:
+def _of_front(splitter: Splitter, front: Front, limit: LossBudget | None) -> Splits:
     """The plan of least objective, of those that meet the budget; if none does, the one of least predicted loss."""
     values = plan_values(splitter.problem, splitter.total(front.splits))
-    if sensitivities is not None:
-        losses = LossModel(splitter, sensitivities).loss(front.splits)
-        meets = losses <= sensitivities.budget
+    if limit is not None:
+        losses = LossModel(splitter, limit.losses).loss(front.splits)
+        meets = losses <= limit.budget
         values = np.where(meets, values, np.inf) if meets.any() else losses
     return front.take(int(np.argmin(values)))
 
@@ -235,5 +265,5 @@ def _baseline(problem: Problem, strategy: str, time_limit_s: float) -> Plan | No
 
 
 def _unknown(problem: Problem, strategy: str) -> ValueError:
-    known = ", ".join(["exact", *strategies(problem), *SPLITTING])
+    known = ", ".join(["exact", *strategies(problem), *SPLITTING, *MIXED])
     return ValueError(f"strategy: expected one of {known}, got {strategy!r}")

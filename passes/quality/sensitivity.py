@@ -119,7 +119,7 @@ def measure_losses(
     return result
 
 
-def _matrix_operators(module: ModuleOp) -> MatrixOps:
+def matrix_operators(module: ModuleOp) -> MatrixOps:
     """In the order that problems have."""
     units = units_of(main_function(module))
     return [unit.matrix for unit in units if isinstance(unit.matrix, MatmulOp | ConvOp)]
@@ -128,14 +128,14 @@ def _matrix_operators(module: ModuleOp) -> MatrixOps:
 def _tiers_allowed(module: ModuleOp, chip: Chip, min_bits: int) -> list[list[int]]:
     """For each operator the tiers, by their positions in the chip, that take it."""
     pricer = ChipPricer(chip, min_bits)
-    products: list[Product] = [product_of(op, chip.activation_bits) for op in _matrix_operators(module)]
+    products: list[Product] = [product_of(op, chip.activation_bits) for op in matrix_operators(module)]
     return [sorted({kind.tier for kind in pricer.kinds(product)}) for product in products]
 
 
 def _all_digital(module: ModuleOp) -> ModuleOp:
     """A plan with every operator whole on the digital unit, in the order of the operators."""
     copy = module.clone()
-    for op in _matrix_operators(copy):
+    for op in matrix_operators(copy):
         op.parts = ArrayAttr([PartAttr.of(DIGITAL, 0, op.outputs, copies=1, segment=0)])
     for lower in (LowerToTile(), AssignArrays()):
         lower.apply(Context(), copy)

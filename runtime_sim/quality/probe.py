@@ -9,7 +9,7 @@ from ...dialects.tile import MvmOp
 from ..arithmetic import BitSerial
 from ..errors import where
 from ..kinds.noise import Compensation
-from ..matrix_product import CALIBRATION_EXECUTIONS
+from ..matrix_product import CALIBRATION_EXECUTIONS, Intended
 from .part_noise import PartNoise
 from .place import PartPlace
 from .realisations import GAINS, bit_activity
@@ -43,7 +43,7 @@ class Probe:
         self._x, self._w, self._executions, self._condition = x, w, executions, condition
         unit = replay.chip.tier(tier)
         self._product = replay.product_by(unit.arithmetic(), op)
-        self._clean_mean: Array | None = None
+        self._clean: Intended | None = None
         exact = self._run(x[:CALIBRATION_EXECUTIONS])  # sets the range of output converters
         self._quantised = exact[:executions]
         self._noise: PartNoise | None = None
@@ -62,7 +62,7 @@ class Probe:
             )
             self._noise = PartNoise(model, self._product.arithmetic, self._product.static, place)
             if compensation == "offset" and static:
-                self._clean_mean = replay.products[op].outputs_mean(x)
+                self._clean = replay.products[op].intended(x)
 
     @property
     def varies(self) -> bool:
@@ -74,9 +74,9 @@ class Probe:
         if self._noise is None:
             return self._quantised
         self._noise.program(realisation)
-        if self._clean_mean is not None:
+        if self._clean is not None:
             self._meet(TRIM)
-            self._product.trim(self._x, self._clean_mean)
+            self._product.trim(self._x, self._clean)
         self._meet(VECTORS)
         return self._run(self._x[: self._executions])
 

@@ -7,7 +7,7 @@ meets one copy, so that copies average nothing, and their scatter among each oth
 Global compensation is as published: a gain an array from the mean magnitude of one-hot reads. With compensation
 `offset` reads count with the signs that the weights should have, which noise does not bias, and trim inputs run through
 the realisation at each age, layer by layer: each product with held weights, digital ones too, gets the offsets that
-restore the clean mean of its outputs, before they pass on.
+restore the clean mean of its outputs, and one gain that restores their size, before they pass on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from ..arithmetic import BitSerial, bit_planes
 from ..errors import where
 from ..interface import checked_inputs
 from ..kinds.noise import Compensation, NoiseModel
-from ..matrix_product import CALIBRATION_EXECUTIONS, MatrixProduct
+from ..matrix_product import CALIBRATION_EXECUTIONS, Intended, MatrixProduct
 from ..numbers import NumbersReport, PlanRun
 from ..quantise import plain
 from ..walk import definition, main_function
@@ -60,7 +60,7 @@ class NoisyPlan(PlanRun):
         self._compensation: Compensation | None = compensation
         self._activity: dict[MvmOp, Array] = {}
         self._noises: dict[MvmOp, PartNoise] = {}
-        self._clean_means: dict[MvmOp, Array] | None = None
+        self._clean: dict[MvmOp, Intended] | None = None
         self._arguments, self._executions_in_all = checked_inputs(main_function(module), inputs)
         self._trim: tuple[list[Array], int] | None = None
         self._trimming = False
@@ -90,9 +90,9 @@ class NoisyPlan(PlanRun):
         tiers = (self.chip.tier(op.tier_name).noise for op in self.products)
         if any(self._compensation_of(model) == "offset" for model in tiers if model is not None):
             self._trim = checked_inputs(main_function(self._module), trim_inputs(self._module, self._store))
-            clean = _CleanMeans(self._module, self._store)
-            clean.execute(*self._trim)
-            self._clean_means = {op: clean.means[op] for op in self.products if op in clean.means}
+            digital = _Digital(self._module, self._store)
+            digital.execute(*self._trim)
+            self._clean = {op: digital.intended[op] for op in self.products if op in digital.intended}
 
     def _compensation_of(self, model: NoiseModel) -> Compensation:
         return model.compensation if self._compensation is None else self._compensation
@@ -130,22 +130,22 @@ class NoisyPlan(PlanRun):
             product.arithmetic, product.static = noise.at(age_s, purpose)
 
     def multiply(self, op: MvmOp, product: MatrixProduct, x: Array) -> Array:
-        if self._trimming and self._clean_means is not None and op in self._clean_means:
-            return product.trim(x, self._clean_means[op])
+        if self._trimming and self._clean is not None and op in self._clean:
+            return product.trim(x, self._clean[op])
         if not self._noises and op not in self._activity and isinstance(product.arithmetic, BitSerial):
             self._activity[op] = bit_activity(product, x[:CALIBRATION_EXECUTIONS])
         return product.run(x)
 
 
-class _CleanMeans(PlanRun):
-    """The digital model on the trim inputs; keeps the mean of each output of each product with held weights."""
+class _Digital(PlanRun):
+    """The digital model on the trim inputs; keeps the outputs of each product with held weights."""
 
     def __init__(self, module: ModuleOp, store: WeightStore):
         super().__init__(module, ideal=True, store=store, stack=True)
-        self.means: dict[MvmOp, Array] = {}
+        self.intended: dict[MvmOp, Intended] = {}
 
     def multiply(self, op: MvmOp, product: MatrixProduct, x: Array) -> Array:
-        self.means[op] = product.outputs_mean(x)
+        self.intended[op] = product.intended(x)
         return product.run(x)
 
 
