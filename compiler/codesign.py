@@ -1,7 +1,9 @@
 """h3c-codesign: search for one chip that serves several models; price lists of chips."""
 
 import argparse
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -298,7 +300,10 @@ def price(arguments: Sequence[str]) -> None:
     with spinner("reading the models"):
         networks = read_networks(dict(args.model), dict(args.dim))
     if output is None:
-        price_file(args.designs, args.space, networks, sys.stdout)
+        with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as spool:  # a bad row must leave no half list
+            price_file(args.designs, args.space, networks, spool)
+            spool.seek(0)
+            shutil.copyfileobj(spool, sys.stdout)
         return
     with Outputs() as files, spinner(f"pricing {args.designs}"), files.stream(Path(output)) as file:
         count = price_file(args.designs, args.space, networks, file)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 from pydantic import BaseModel, Field, SerializeAsAny, ValidationError
 
 from .errors import InputError
-from .kinds.base import Bits, Count, Fields, NonNegative, Positive, TierKind
+from .kinds.base import Bits, Fields, NonNegative, Positive, TierKind
 from .kinds.digital import Digital
 from .kinds.registry import kind_class, kind_name
 
@@ -23,7 +23,7 @@ _TIER_NAME = re.compile(r"[a-z][a-z0-9_]*")
 class Buffer(Fields):
     """The global buffer, through which everything passes."""
 
-    size_bytes: Count
+    size_bytes: Annotated[int, Field(gt=0, le=2**40)]
     energy_pj_per_bit: NonNegative
     """Of a read, and of a write."""
     area_mm2: NonNegative

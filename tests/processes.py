@@ -34,6 +34,11 @@ def cluster(workers: int, *words: str, failures: int = 3) -> Generator[tuple[str
     scheduler = start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
     ones = [start("worker", address, "--nthreads", "1", "--no-dashboard", *words) for _ in range(workers)]
     try:
+        for _ in range(600):  # a busy machine takes a while to start it
+            with socket.socket() as asked:
+                if asked.connect_ex(("127.0.0.1", int(port))) == 0:
+                    break
+            time.sleep(0.1)
         yield address, ones
     finally:
         for process in (*ones, scheduler):

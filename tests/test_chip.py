@@ -17,9 +17,10 @@ from h3c.compiler.chips.load import built_in, load_chip
 from h3c.dialects.h3 import H3, ChipOp
 from h3c.runtime_sim.chip import Chip, chip_from_tree, chip_tree
 from h3c.runtime_sim.chip_ir import chip_from_ir, chip_to_ir
-from h3c.runtime_sim.cost import Work, price
+from h3c.runtime_sim.cost import Work, price, ps_of_ns
 from h3c.runtime_sim.errors import InputError
 from h3c.runtime_sim.kinds import registry
+from h3c.runtime_sim.kinds.arrays import ArrayTier
 from h3c.runtime_sim.kinds.base import Positive, Precision, TierKind
 from h3c.runtime_sim.kinds.digital import Digital
 from h3c.runtime_sim.kinds.registry import kind_class, kind_name, kind_names
@@ -70,6 +71,8 @@ def test_h3pimap_has_the_published_structure():
         ("tiers.sram.array_ns", float("inf"), "tiers.sram.array_ns: expected a finite number, got inf"),
         ("tiers.sram.arrays", 2.5, "tiers.sram.arrays: expected a valid integer, got 2.5"),
         ("tiers.sram.array_cols", 4, "tiers.sram.array_cols: expected at least 8 columns"),
+        ("tiers.sram.arrays", 2**31, "tiers.sram.arrays: expected at most 2^40 cells on all arrays of 128 x 128"),
+        ("tiers.sram.write_ports", 2**40, "tiers.sram.write_ports: expected less than or equal to 2147483648"),
         ("tiers.sram", [1], "tiers.sram: expected the fields of a tier, got [1]"),
         ("tiers", "sram", "tiers: expected tiers by name, got 'sram'"),
         ("schedule", "sequentiel", "schedule: expected 'sequential' or 'pipelined', got 'sequentiel'"),
@@ -181,6 +184,22 @@ def test_attach_chip_puts_one_chip_first():
         AttachChip("digital").apply(Context(), module)
     with pytest.raises(InputError, match=r"one h3\.chip"):
         chip_from_ir(ModuleOp([]))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("arrays", "rows", "cols"), [(2**26, 128, 128), (2**19, 2**14, 128)])
+def test_the_largest_tiers_are_filled_without_overflow(arrays: int, rows: int, cols: int):
+    tree = tree_of("h3pimap")
+    tree["tiers"]["sram"] |= {"arrays": arrays, "array_rows": rows, "array_cols": cols, "write_ports": 1}
+    chip = chip_from_tree(tree, "large.yaml")
+    load = chip.tiers["sram"].full_load()
+    assert load is not None
+    weights = load.k * load.total_outputs
+    assert weights == arrays * rows * cols // 8
+    written = chip.tiers["sram"].program("sram", chip, load, load.total_outputs, 1)
+    assert isinstance(chip.tiers["sram"], ArrayTier)
+    a_row_ps = ps_of_ns(chip.tiers["sram"].figures.write_row_ns)
+    assert int(dict(written.stages)["sram.write"]) == arrays * rows * int(a_row_ps)
 
 
 def test_kinds_are_found_by_entry_point():

@@ -211,3 +211,6 @@ def test_prices_can_go_to_stdout(command: Command, models: Path, tmp_path: Path)
     done = command("h3c-codesign", "price", *given, "--dim", "batch=1")
     assert done.stdout.startswith(f"{HEADER},energy_j,latency_s,area_mm2\n{RRAM},")
     assert done.returncode == 0
+    (tmp_path / "d.csv").write_text(f"{HEADER}\n{RRAM}\n{RRAM},x\n")
+    wrong = command("h3c-codesign", "price", *given, "--dim", "batch=1")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1)

@@ -10,13 +10,13 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for_any
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ...runtime_sim.errors import InputError
 
@@ -53,6 +53,23 @@ class Engine(Protocol):
         ...
 
 
+class _Suspects(Generic[_I]):
+    """Items that met the death of a process: each is done again alone, to see which of them kills."""
+
+    def __init__(self) -> None:
+        self.waiting = deque[_I]()
+        self.deaths = Counter[_I]()
+
+    def met_a_death(self, items: Iterable[_I], whose: str) -> Iterator[tuple[_I, Failed]]:
+        """Note what was in hand; those that met MOST_DEATHS failed, and `whose` says what died of them."""
+        for item in items:
+            self.deaths[item] += 1
+            if self.deaths[item] < MOST_DEATHS:
+                self.waiting.append(item)
+            else:
+                yield item, Failed(f"{MOST_DEATHS} {whose}")
+
+
 class LocalProcesses:
     """Processes of this machine, as many as it has cores unless `workers` says otherwise. They end with this one."""
 
@@ -76,14 +93,14 @@ class LocalProcesses:
 
     def results(self, function: Callable[[_I], _R], items: Sequence[_I]) -> Iterator[tuple[_I, _R | Failed]]:
         """See `Engine`. Items that were in hand when a process died run alone, to see which of them kills."""
-        waiting, suspects = deque(items), deque[_I]()
-        deaths, running = Counter[_I](), dict[Future[_R], _I]()
+        waiting, suspects = deque(items), _Suspects[_I]()
+        running: dict[Future[_R], _I] = {}
         try:
-            while waiting or suspects or running:
-                if suspects and not running:
-                    one = suspects.popleft()
+            while waiting or suspects.waiting or running:
+                if suspects.waiting and not running:
+                    one = suspects.waiting.popleft()
                     running[self._submit(function, one)] = one
-                while waiting and not suspects and not any(map(deaths.get, running.values())):
+                while waiting and not suspects.waiting and not any(map(suspects.deaths.get, running.values())):
                     if len(running) == self.workers:
                         break
                     one = waiting.popleft()
@@ -100,12 +117,7 @@ class LocalProcesses:
                     lost += running.values()  # a pool that is broken finishes nothing
                     running.clear()
                     self.close()
-                    for one in lost:
-                        deaths[one] += 1
-                        if deaths[one] < MOST_DEATHS:
-                            suspects.append(one)
-                        else:
-                            yield one, Failed(f"{MOST_DEATHS} processes died of it")
+                    yield from suspects.met_a_death(lost, "processes died of it")
         finally:
             if running:
                 self.close()
@@ -168,9 +180,8 @@ class DaskCluster:
         """
         from distributed import CancelledError, KilledWorker, as_completed
 
-        deaths = Counter[_I]()
         owners: dict[Any, _I] = {}
-        suspects = deque[_I]()
+        suspects = _Suspects[_I]()
         collector = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
 
         def submit(item: _I) -> None:
@@ -182,9 +193,9 @@ class DaskCluster:
         try:
             for item in items:
                 submit(item)
-            while owners or suspects:
-                if suspects and not owners:
-                    submit(suspects.popleft())
+            while owners or suspects.waiting:
+                if suspects.waiting and not owners:
+                    submit(suspects.waiting.popleft())
                 try:
                     batch: Any = collector.next_batch(block=False)
                 except CancelledError:
@@ -205,11 +216,7 @@ class DaskCluster:
                         yield item, Failed(_told(error))
                         continue
                     # Of a worker that died, or of a result that died with it before it was fetched.
-                    deaths[item] += 1
-                    if deaths[item] < MOST_DEATHS:
-                        suspects.append(item)
-                    else:
-                        yield item, Failed(f"{MOST_DEATHS} times all workers that took it died")
+                    yield from suspects.met_a_death([item], "times all workers that took it died")
         finally:
             if owners:
                 with suppress(Exception):
@@ -220,7 +227,7 @@ class DaskCluster:
         try:
             workers: Any = self._client.ncores()
             return len(workers)
-        except Exception:
+        except (OSError, AttributeError):  # the latter of a client that has given its scheduler up
             raise InputError(f"--scheduler {self.address}: expected a scheduler that stays, it is gone") from None
 
 

@@ -19,6 +19,9 @@ from .base import Bits, Count, Positive, Precision, TierKind
 if TYPE_CHECKING:
     from ..chip import Chip
 
+MOST_CELLS = 2**40
+"""Of a tier: writing them all takes a number of picoseconds that 64 bits hold, up to some us a row."""
+
 Number = float | FloatArray
 """A figure of one tier, or of many: arrays broadcast with outputs and copies."""
 
@@ -75,11 +78,16 @@ class ArrayTier(TierKind):
     """Writes that a cell survives; None: unlimited."""
 
     @model_validator(mode="after")
-    def _a_weight_fits(self) -> "ArrayTier":
+    def _sizes_fit(self) -> "ArrayTier":
         if self.weight_cols < 1:
             raise ValueError(
                 f"array_cols: expected at least {self.cells_a_weight} columns for a weight of {self.weight_bits} bits "
                 f"in cells of {self.cell_bits}, got {self.array_cols}"
+            )
+        if self.arrays * self.array_rows * self.array_cols > MOST_CELLS:
+            raise ValueError(
+                f"arrays: expected at most 2^40 cells on all arrays of {self.array_rows} x {self.array_cols}, "
+                f"got {self.arrays} arrays"
             )
         return self
 

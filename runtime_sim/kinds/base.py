@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0, le=2**40)]
+Count = Annotated[int, Field(gt=0, le=2**31)]
+"""How many there are of something; figures that follow from a few of them stay whole numbers of 64 bits."""
 Bits = Annotated[int, Field(gt=0, le=64)]
 
 
