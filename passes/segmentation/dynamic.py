@@ -8,7 +8,8 @@ rest in compute mode, and a segment's time with given states at its ends depends
 Segments with the same numbers (layers of a transformer) are priced once.
 
 **Grids.** On chips of up to 16 arrays all numbers of preloaded arrays are looked at, on larger ones 9; on those of up
-to 32 all numbers of memory arrays, on larger ones 25. At most four tensors alive at a cut may stay on chip.
+to 32 all numbers of memory arrays, on larger ones 25. At most four tensors alive at a cut may stay on chip; those of at
+most a quarter of the buffer are in it.
 """
 
 from __future__ import annotations
@@ -196,12 +197,10 @@ class _Solver:
     def _whole(self, bound: int) -> SegmentPlan | None:
         """The program as one segment whose weights stay on the chip, where they fit."""
         operators = self.problem.operators
-        if sum(op.arrays(self.problem.chip) for op in operators) > self.problem.chip.arrays:
-            return None
         window = self.windows.window(0, len(operators) - 1, {})
-        if window is None or not len((resident := Resident(window)).copies):
+        if window is None or int(window.unit_arrays.sum()) + window.least_memory > self.problem.chip.arrays:
             return None
-        return assemble(self.windows, [resident.decision(0, 0, 0, weights_stay=True)], {}, bound)
+        return assemble(self.windows, [Resident(window).decision(0, 0, 0, weights_stay=True)], {}, bound)
 
 
 def _shifted(state: State, by: int) -> State:

@@ -18,24 +18,28 @@ MOST_ALIVE = 4
 def keepable(windows: Windows) -> dict[int, tuple[Place, ...]]:
     """The tensors that may stay on chip, each with its places.
 
-    Where more than `MOST_ALIVE` are alive at a cut, those go off chip that live longest, of these the largest.
+    Those of at most 1 / `MOST_ALIVE` of the buffer always have room in it, so they never go off chip nor to memory
+    arrays, but that a weight may stand in place. Where more than `MOST_ALIVE` are alive at a cut, those go off chip
+    that live longest, of these the largest.
     """
     chip, operators = windows.problem.chip, windows.problem.operators
     found: dict[int, tuple[Place, ...]] = {}
     for producer, last in enumerate(windows.last_reads):
         if last == producer:
             continue
-        places = [Place.OFF_CHIP]
-        if operators[producer].output_bytes <= chip.buffer_bytes:
+        size = operators[producer].output_bytes
+        small = size * MOST_ALIVE <= chip.buffer_bytes
+        places = [] if small else [Place.OFF_CHIP]
+        if size <= chip.buffer_bytes:
             places.append(Place.BUFFER)
-        if chip.memory_bytes_per_ns and windows.arrays_of(producer, Place.ARRAYS) < chip.arrays:
+        if not small and chip.memory_bytes_per_ns and windows.arrays_of(producer, Place.ARRAYS) < chip.arrays:
             places.append(Place.ARRAYS)
         readers = [i for i in range(producer + 1, last + 1) if producer in operators[i].sources]
         reader = operators[last]
         only_weight = readers == [last] and reader.weight_producer == producer and producer not in reader.producers
         if chip.memory_bytes_per_ns and only_weight and reader.arrays(chip) < chip.arrays:
             places.append(Place.IN_PLACE)
-        if len(places) > 1:
+        if places != [Place.OFF_CHIP]:
             found[producer] = tuple(places)
     for cut in range(1, len(operators)):
         alive = [p for p in found if p < cut <= windows.last_reads[p]]
