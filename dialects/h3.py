@@ -7,6 +7,7 @@ from typing import Self, cast
 from xdsl.dialects.builtin import (
     I64,
     ArrayAttr,
+    DenseArrayBase,
     Float64Type,
     FloatAttr,
     IntegerAttr,
@@ -14,6 +15,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     UnitAttr,
     f64,
+    i32,
 )
 from xdsl.ir import (
     Attribute,
@@ -50,7 +52,7 @@ from .h3_attributes import Activation, ActivationAttr, PartAttr, ScheduleAttr, W
 from .h3_chip import ChipOp as ChipOp
 from .h3_chip import MemoryOp as MemoryOp
 from .h3_chip import TierOp as TierOp
-from .values import shape_of
+from .values import check_order, shape_of
 
 
 @irdl_op_definition
@@ -123,13 +125,15 @@ class MatrixOp(IRDLOperation):
     """What h3.matmul and h3.conv share: `y = activation(product(x - zero_point, w) * scale + bias)`.
 
     The sum is exact, the result is cast to the element type of `y`. `scale` and `bias` have one value,
-    or one an output.
+    or one an output. With `order` (int32, an output each) parts are ranges of outputs in that order: the i-th output
+    that they cover is output order[i]. The result has the outputs in their own order.
     """
 
     x = operand_def(TensorType)
     w = operand_def(TensorType)
     bias = opt_operand_def(TensorType)
     scale = opt_operand_def(TensorType)
+    order = opt_operand_def(TensorType)
     result = result_def(TensorType)
 
     zero_point = opt_prop_def(IntegerAttr[I64])
@@ -167,12 +171,13 @@ class MatrixOp(IRDLOperation):
         *,
         bias: SSAValue | None = None,
         scale: SSAValue | None = None,
+        order: SSAValue | None = None,
         zero_point: int = 0,
         activation: Activation = Activation.NONE,
         parts: Sequence[PartAttr] | None = None,
         **properties: Attribute | None,
     ):
-        optional = [[] if operand is None else [operand] for operand in (bias, scale)]
+        optional = [[] if operand is None else [operand] for operand in (bias, scale, order)]
         super().__init__(operands=[x, w, *optional], result_types=[result_type])
         set_properties(
             self,
@@ -181,6 +186,13 @@ class MatrixOp(IRDLOperation):
             parts=None if parts is None else ArrayAttr(parts),
             **properties,
         )
+
+    def put_in_order(self, order: SSAValue | None) -> None:
+        """Let parts be ranges of outputs in this order; None: in their own."""
+        there = [operand for operand in (self.bias, self.scale, order) if operand is not None]
+        sizes = [1, 1, *(int(operand is not None) for operand in (self.bias, self.scale, order))]
+        self.operands = [self.x, self.w, *there]
+        self.properties["operandSegmentSizes"] = DenseArrayBase.from_list(i32, sizes)
 
     @classmethod
     def parse_shape(cls, parser: Parser) -> Mapping[str, Attribute | None]:
@@ -198,20 +210,22 @@ class MatrixOp(IRDLOperation):
         shape = cls.parse_shape(parser)
         bias = parse_optional_operand(parser, "bias")
         scale = parse_optional_operand(parser, "scale")
+        order = parse_optional_operand(parser, "order")
         zero_point = parse_optional_int(parser, "zero_point") or 0
         activation = (
             parser.parse_str_enum(Activation) if parser.parse_optional_keyword("activation") else Activation.NONE
         )
         parts = parse_parts(parser) if parser.parse_optional_keyword("on") else None
         attributes = parser.parse_optional_attr_dict()
-        operands, signature = parse_signature(parser, [x, w, bias, scale])
-        (x_value,), (w_value,), bias_value, scale_value = operands
+        operands, signature = parse_signature(parser, [x, w, bias, scale, order])
+        (x_value,), (w_value,), bias_value, scale_value, order_value = operands
         op = cls(
             x_value,
             w_value,
             signature.outputs.data[0],
             bias=next(iter(bias_value), None),
             scale=next(iter(scale_value), None),
+            order=next(iter(order_value), None),
             zero_point=zero_point,
             activation=activation,
             parts=parts,
@@ -226,7 +240,7 @@ class MatrixOp(IRDLOperation):
         printer.print_string(", ")
         printer.print_operand(self.w)
         self.print_shape(printer)
-        print_optional_operands(printer, bias=self.bias, scale=self.scale)
+        print_optional_operands(printer, bias=self.bias, scale=self.scale, order=self.order)
         if self.zero:
             printer.print_string(f" zero_point {self.zero}")
         if self.function is not Activation.NONE:
@@ -242,6 +256,8 @@ class MatrixOp(IRDLOperation):
         for name, operand in (("bias", self.bias), ("scale", self.scale)):
             if operand is not None and shape_of(operand) not in ((1,), (self.outputs,)):
                 raise VerifyException(f"{name} has shape {shape_of(operand)}, expected 1 or {self.outputs} values")
+        if self.order is not None:
+            check_order(self.order, self.outputs)
         if self.parts is None:
             return
         next_output = 0

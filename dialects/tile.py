@@ -45,6 +45,7 @@ from .tile_movement import JoinOp as JoinOp
 from .tile_movement import LoadOp as LoadOp
 from .tile_movement import MoveOp as MoveOp
 from .tile_movement import ProgramOp as ProgramOp
+from .tile_movement import ReorderOp as ReorderOp
 from .tile_movement import StepOp as StepOp
 from .tile_movement import StoreOp as StoreOp
 from .tile_movement import parse_step
@@ -385,6 +386,6 @@ class DigitalOp(StepOp):
 
 Tile = Dialect(
     "tile",
-    [SegmentOp, YieldOp, ProgramOp, LoadOp, StoreOp, MvmOp, DigitalOp, JoinOp],
+    [SegmentOp, YieldOp, ProgramOp, LoadOp, StoreOp, MvmOp, DigitalOp, JoinOp, ReorderOp],
     [ArraysAttr],
 )

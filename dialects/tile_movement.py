@@ -6,10 +6,12 @@ from typing import Self
 from xdsl.dialects.builtin import I64, ArrayAttr, IntAttr, IntegerAttr, SymbolRefAttr, TensorType, UnitAttr
 from xdsl.ir import Attribute, ParametrizedAttribute, SSAValue
 from xdsl.irdl import (
+    AttrSizedOperandSegments,
     IRDLOperation,
     irdl_attr_definition,
     irdl_op_definition,
     operand_def,
+    opt_operand_def,
     opt_prop_def,
     param_def,
     prop_def,
@@ -27,13 +29,15 @@ from .formats import (
     int_list,
     parse_ints,
     parse_optional_int,
+    parse_optional_operand,
     parse_signature,
     parse_symbol,
     print_attributes,
+    print_optional_operands,
     print_signature,
     set_properties,
 )
-from .values import place, shape_of, tensor_type
+from .values import check_order, place, shape_of, tensor_type
 
 
 @irdl_attr_definition
@@ -262,19 +266,76 @@ class StoreOp(MoveOp):
 
 
 @irdl_op_definition
-class JoinOp(IRDLOperation):
-    """The parts of one operator as one value, along `axis`. Free: each part wrote to its own address."""
+class ReorderOp(IRDLOperation):
+    """A constant whose i-th slice along `axis` is slice order[i] of `w`. Free: each is read from its own address.
 
-    name = "tile.join"
+    `%v = tile.reorder %w by %order axis 1 : (tensor<64x96xf32>, tensor<96xi32>) -> tensor<64x96xf32>`
+    """
 
-    pieces = var_operand_def(TensorType)
+    name = "tile.reorder"
+
+    w = operand_def(TensorType)
+    order = operand_def(TensorType)
     axis = prop_def(IntegerAttr[I64])
     result = result_def(TensorType)
 
     traits = traits_def(Pure())
 
-    def __init__(self, pieces: Sequence[SSAValue], axis: int, result_type: Attribute):
-        super().__init__(operands=[pieces], result_types=[result_type])
+    def __init__(self, w: SSAValue, order: SSAValue, axis: int):
+        super().__init__(operands=[w, order], result_types=[w.type])
+        set_properties(self, axis=int_attr(axis))
+
+    @classmethod
+    def parse(cls, parser: Parser) -> "ReorderOp":
+        w = parser.parse_unresolved_operand()
+        parser.parse_keyword("by")
+        order = parser.parse_unresolved_operand()
+        parser.parse_keyword("axis")
+        axis = parser.parse_integer()
+        attributes = parser.parse_optional_attr_dict()
+        ((w_value,), (order_value,)), signature = parse_signature(parser, [w, order])
+        if list(signature.outputs) != [w_value.type]:
+            parser.raise_error("a reordered constant keeps its type")
+        op = cls(w_value, order_value, axis)
+        op.attributes = attributes
+        return op
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        printer.print_operand(self.w)
+        printer.print_string(" by ")
+        printer.print_operand(self.order)
+        printer.print_string(f" axis {self.axis.value.data}")
+        print_attributes(printer, self)
+        print_signature(printer, self)
+
+    def verify_(self) -> None:
+        axis, shape = self.axis.value.data, shape_of(self.w)
+        if not 0 <= axis < len(shape):
+            raise VerifyException(f"axis {axis} is not a dimension of {shape}")
+        check_order(self.order, shape[axis])
+
+
+@irdl_op_definition
+class JoinOp(IRDLOperation):
+    """The parts of one operator as one value, along `axis`. Free: each part wrote to its own address.
+
+    With `order`, slice i of the parts, one after the other, is slice order[i] of the whole.
+    """
+
+    name = "tile.join"
+
+    pieces = var_operand_def(TensorType)
+    order = opt_operand_def(TensorType)
+    axis = prop_def(IntegerAttr[I64])
+    result = result_def(TensorType)
+
+    traits = traits_def(Pure())
+
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+
+    def __init__(self, pieces: Sequence[SSAValue], axis: int, result_type: Attribute, order: SSAValue | None = None):
+        super().__init__(operands=[pieces, [] if order is None else [order]], result_types=[result_type])
         set_properties(self, axis=int_attr(axis))
 
     @classmethod
@@ -282,11 +343,11 @@ class JoinOp(IRDLOperation):
         unresolved = parser.parse_comma_separated_list(parser.Delimiter.NONE, parser.parse_unresolved_operand)
         parser.parse_keyword("axis")
         axis = parser.parse_integer()
+        order = parse_optional_operand(parser, "order")
         attributes = parser.parse_optional_attr_dict()
-        parser.parse_punctuation(":")
-        signature = parser.parse_function_type()
-        pieces = parser.resolve_operands(unresolved, list(signature.inputs), parser.pos)
-        op = cls(pieces, axis, signature.outputs.data[0])
+        operands, signature = parse_signature(parser, [*unresolved, order])
+        pieces = [value for (value,) in operands[:-1]]
+        op = cls(pieces, axis, signature.outputs.data[0], next(iter(operands[-1]), None))
         op.attributes = attributes
         return op
 
@@ -294,6 +355,7 @@ class JoinOp(IRDLOperation):
         printer.print_string(" ")
         printer.print_list(self.pieces, printer.print_operand)
         printer.print_string(f" axis {self.axis.value.data}")
+        print_optional_operands(printer, order=self.order)
         print_attributes(printer, self)
         print_signature(printer, self)
 
@@ -305,3 +367,5 @@ class JoinOp(IRDLOperation):
             raise VerifyException(f"pieces add up to {sum(shape_of(p)[axis] for p in self.pieces)} of {whole[axis]}")
         if any(place(piece) != place(self.result) for piece in self.pieces):
             raise VerifyException("pieces are where the whole is")
+        if self.order is not None:
+            check_order(self.order, whole[axis])

@@ -2,7 +2,7 @@
 
 from typing import TypeGuard
 
-from xdsl.dialects.builtin import NoneAttr, SymbolRefAttr, TensorType
+from xdsl.dialects.builtin import NoneAttr, SymbolRefAttr, TensorType, i32
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
@@ -46,6 +46,12 @@ def producer(value: SSAValue) -> Operation | None:
 
 
 def static_weight(value: SSAValue) -> Operation | None:
-    """The h3.weight or onnx.Constant that `value` is the result of, else None: then it is made at run time."""
+    """The h3.weight, onnx.Constant, or tile.reorder of one, that `value` is the result of; None: made at run time."""
     op = producer(value)
-    return op if op is not None and op.name in ("h3.weight", "onnx.Constant") else None
+    return op if op is not None and op.name in ("h3.weight", "onnx.Constant", "tile.reorder") else None
+
+
+def check_order(order: SSAValue, outputs: int) -> None:
+    """An order has an int32 for each output."""
+    if tensor_type(order) != TensorType(i32, [outputs]):
+        raise VerifyException(f"order has type {order.type}, expected an int32 for each of {outputs} outputs")

@@ -11,7 +11,18 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue, Use
 from xdsl.passes import ModulePass
 
 from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, PartAttr, WeightOp
-from ..dialects.tile import ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp, YieldOp
+from ..dialects.tile import (
+    ArraysAttr,
+    DigitalOp,
+    JoinOp,
+    LoadOp,
+    MvmOp,
+    ProgramOp,
+    ReorderOp,
+    SegmentOp,
+    StoreOp,
+    YieldOp,
+)
 from ..dialects.values import buffer, placed, producer, shape_of, static_weight, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
@@ -54,6 +65,13 @@ def output_axis(op: MatrixOp) -> int:
     return 1 if isinstance(op, ConvOp) else len(shape_of(op.result)) - 1
 
 
+def weight_axis(op: MatrixOp) -> int:
+    """The dimension of the weight that has the outputs."""
+    if isinstance(op, ConvOp):
+        return 0
+    return len(shape_of(op.w)) - (2 if isinstance(op, MatmulOp) and op.transposed is not None else 1)
+
+
 def held_shape(op: MatrixOp, outputs: int) -> tuple[int, ...]:
     """The shape in which arrays hold the weights of `outputs` outputs: `[.., K, n]`, or that of a convolution."""
     shape = list(shape_of(op.w))
@@ -82,6 +100,10 @@ class _Lowering:
     """What stands for each value of the h3 program, at the point that has been reached."""
     stored: dict[SSAValue, SSAValue] = field(default_factory=dict[SSAValue, SSAValue])
     """The off-chip copies of values that are in the buffer too."""
+    ordered: dict[tuple[SSAValue, SSAValue], SSAValue] = field(
+        default_factory=dict[tuple[SSAValue, SSAValue], SSAValue]
+    )
+    """Constants by what they are in the h3 program, and the order of outputs that they are wanted in."""
     residents: dict[tuple[SSAValue, PartAttr], SSAValue] = field(
         default_factory=dict[tuple[SSAValue, PartAttr], SSAValue]
     )
@@ -99,6 +121,7 @@ class _Lowering:
         for before, after in zip(old.args, top.args, strict=True):
             self._stands_for(before, after)
         self._constants(old, top)
+        self._reorder(top)
         once = self._program_residents()
         if once is not None:
             top.add_op(once)
@@ -133,6 +156,24 @@ class _Lowering:
                 for before, after in zip(op.results, copy.results, strict=True):
                     self._stands_for(before, after)
 
+    def _reorder(self, top: Block) -> None:
+        """The constants of operators whose outputs are placed in another order."""
+        for op in (unit.matrix for unit in self.units):
+            if op is None or op.order is None:
+                continue
+            for value, axis in ((op.w, weight_axis(op)), (op.bias, 0), (op.scale, 0)):
+                if value is None or shape_of(value)[axis] != op.outputs or (value, op.order) in self.ordered:
+                    continue
+                reorder = ReorderOp(self.values[value], self.values[op.order], axis)
+                reorder.location = op.location
+                reorder.result.name_hint = value.name_hint
+                top.add_op(reorder)
+                self.ordered[value, op.order] = reorder.result
+
+    def _constant(self, op: MatrixOp, value: SSAValue) -> SSAValue:
+        """A weight, bias or scale of an operator, in the order of its outputs."""
+        return self.values[value] if op.order is None else self.ordered.get((value, op.order), self.values[value])
+
     def _program_residents(self) -> SegmentOp | None:
         """`tile.segment once`: what is programmed at power-up and stays."""
         body, keys = Block(), list[tuple[SSAValue, PartAttr]]()
@@ -159,11 +200,11 @@ class _Lowering:
     def _program(self, op: MatrixOp, part: PartAttr, step: int) -> ProgramOp:
         shape, first = shape_of(op.w), part.first.data
         transposed = isinstance(op, MatmulOp) and op.transposed is not None
-        axis = 0 if isinstance(op, ConvOp) else len(shape) - (2 if transposed else 1)
+        axis = weight_axis(op)
         at = ArraysAttr.of(part.tier_name, copies=part.copies.data)
         type = TensorType(tensor_type(op.w).element_type, held_shape(op, part.outputs), at)
         program = ProgramOp(
-            self.values[op.w],
+            self._constant(op, op.w),
             [first if dimension == axis else 0 for dimension in range(len(shape))],
             type,
             step=step,
@@ -194,7 +235,7 @@ class _Lowering:
         result = pieces[0]
         if len(pieces) > 1:
             type = placed(tensor_type(op.result), buffer() if on_chip else None)
-            join = JoinOp(pieces, output_axis(op), type)
+            join = JoinOp(pieces, output_axis(op), type, None if op.order is None else self.values[op.order])
             join.location = op.location
             self.block.add_op(join)
             result = join.result
@@ -212,7 +253,7 @@ class _Lowering:
     def _product(self, op: MatrixOp, part: PartAttr, on_chip: bool) -> list[Operation]:
         """The ops of one part; the last one is its product."""
         ops: list[Operation] = []
-        weight, tier = self.values[op.w], SymbolRefAttr("chip", [part.tier_name])
+        weight, tier = self._constant(op, op.w), SymbolRefAttr("chip", [part.tier_name])
         streams = not self._holds(part)
         if not streams and part.is_rewritten:
             ahead = self.chip.schedule == "pipelined" and static_weight(op.w) is not None
@@ -238,8 +279,8 @@ class _Lowering:
             step=self.step,
             first=part.first.data,
             of=op.outputs,
-            bias=None if op.bias is None else self.values[op.bias],
-            scale=None if op.scale is None else self.values[op.scale],
+            bias=None if op.bias is None else self._constant(op, op.bias),
+            scale=None if op.scale is None else self._constant(op, op.scale),
             **properties,
         )
         mvm.attributes = dict(op.attributes)

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, ModuleOp, StringAttr, UnitAttr, f64
 from xdsl.ir import Attribute, Block
 from xdsl.passes import ModulePass
 
-from ..dialects.h3 import ConvOp, MatmulOp, PartAttr
+from ..dialects.constants import type_of
+from ..dialects.h3 import ConvOp, MatmulOp, PartAttr, WeightOp
+from ..dialects.text import escape
 from ..dialects.tile import LoadOp, StoreOp
 from ..dialects.values import buffer, placed, tensor_type
 from ..runtime_sim.chip import Chip
@@ -18,18 +21,20 @@ from ..runtime_sim.cost import closed_form_ps, total_energy_pj
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.kinds.digital import Digital
 from ..runtime_sim.product import Product, product_of
-from ..runtime_sim.timing import Timing, simulate
+from ..runtime_sim.timing import Timing, name_of, simulate
 from ..runtime_sim.walk import main_function
+from ..runtime_sim.weights import STORE
 from ..runtime_sim.work import work_of
 from .assign_arrays import AssignArrays
 from .explanation import EXPLAIN, explanation
 from .lower_to_tile import LowerToTile, digital_op
-from .placement.assemble import PlacedPart, build_problem, parts_of
+from .placement.assemble import PlacedPart, build_problem, orders_of, parts_of
 from .placement.constraints import Constraints, constrained
 from .placement.evolutionary import Evolution
 from .placement.front import FrontPoint, front
+from .placement.losses import Losses
 from .placement.pricing import ChipPricer
-from .placement.problem import PlacementError, Plan, Problem
+from .placement.problem import Ints, PlacementError, Plan, Problem
 from .placement.splits import PriceSource
 from .placement.strategies import Extras, Outcome, run
 from .sensitivities import read_sensitivities
@@ -98,10 +103,14 @@ class PlaceParts(ModulePass):
     """Leave `h3.explain` on the module: why operators are where they are."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        self.place(op)
+
+    def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Outcome:
+        """Place a module; with `exact`, in at most `max_loss` predicted loss, in the unit of `losses`."""
         chip = chip_from_ir(op)
         strategy = self._strategy(chip)
         try:
-            operators, products, problem = self.problem(op, chip)
+            operators, products, problem = self.problem(op, chip, losses, max_loss)
             outcome = run(problem, strategy, self.time_limit, self._extras(chip, operators, products))
         except PlacementError as error:
             raise InputError(str(error)) from None
@@ -110,22 +119,27 @@ class PlaceParts(ModulePass):
             # What the solver proved holds for operators that follow each other; overlapping may beat it.
             outcome = replace(outcome, bound=None, gap=None, status="feasible")
         give_parts(operators, outcome.problem, outcome.plan, chip)
+        give_orders(operators, orders_of(outcome.problem, outcome.plan))
         op.attributes[SOLUTION] = solution(outcome, strategy)
         if self.explain:
             menu = outcome.problem if strategy == "exact" else problem
             placed = outcome.problem, outcome.plan
             text = explanation(operators, products, chip, self.min_bits, placed, menu)
             op.attributes[EXPLAIN] = StringAttr(text)
+        return outcome
 
-    def problem(self, module: ModuleOp, chip: Chip) -> tuple[MatrixOps, list[Product], Problem]:
+    def problem(
+        self, module: ModuleOp, chip: Chip, losses: Losses | None = None, max_loss: float | None = None
+    ) -> tuple[MatrixOps, list[Product], Problem]:
         """The matrix operators of a module, their products, and the problem of placing them within the limits."""
-        operators, products, problem = make_problem(module, chip, self.objective, self.min_bits, self.strategy)
+        operators, products, problem = make_problem(module, chip, self.objective, self.min_bits, self.strategy, losses)
         limits = Constraints(
             max_latency_ps=None if self.max_latency_ns is None else self.max_latency_ns * 1000,
             max_energy_pj=self.max_energy_pj,
             max_area_share=self.max_area_share,
             lifetime_s=self.lifetime_s,
             executions_per_day=self.executions_per_day,
+            max_loss=max_loss,
         )
         return operators, products, constrained(problem, limits, [tier.endurance() for tier in chip.tiers.values()])
 
@@ -196,7 +210,12 @@ def price_source(chip: Chip, products: Sequence[Product], min_bits: int, strateg
 
 
 def make_problem(
-    module: ModuleOp, chip: Chip, objective: str, min_bits: int, strategy: str = "exact"
+    module: ModuleOp,
+    chip: Chip,
+    objective: str,
+    min_bits: int,
+    strategy: str = "exact",
+    losses: Losses | None = None,
 ) -> tuple[MatrixOps, list[Product], Problem]:
     """The matrix operators of a module in their order, their products, and the problem of placing them."""
     function = main_function(module)
@@ -213,6 +232,7 @@ def make_problem(
         fixed_latency_ps=latency_ps,
         fixed_energy_pj=energy_pj,
         shunned=strategy in SHUNNED_TOO,
+        losses=losses,
     )
     return operators, products, problem
 
@@ -275,6 +295,21 @@ def give_parts(operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -
     """Write the parts that a plan gives each operator."""
     for op, parts in zip(operators, parts_of(problem, plan), strict=True):
         op.parts = ArrayAttr([_part(part, chip) for part in parts])
+
+
+def give_orders(operators: MatrixOps, orders: Sequence[Ints | None]) -> None:
+    """Let the parts of each operator be ranges of its outputs in an order: an entry of the weight store."""
+    for op, order in zip(operators, orders, strict=True):
+        if order is None:
+            op.put_in_order(None)
+            continue
+        values = order.astype(np.int32)
+        made = WeightOp(escape(f"{name_of(op)}.order"), type_of(values), digest=STORE.put(values))
+        made.location = op.location
+        block = op.parent_block()
+        assert block is not None
+        block.insert_op_before(made, op)
+        op.put_in_order(made.result)
 
 
 def _part(part: PlacedPart, chip: Chip) -> PartAttr:

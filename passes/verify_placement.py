@@ -4,18 +4,20 @@ from collections import defaultdict
 from dataclasses import dataclass
 from math import isfinite
 
+import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, ModuleOp, StringAttr, UnitAttr
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
-from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp
+from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, WeightOp
 from ..dialects.values import static_weight
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.errors import InputError, where
 from ..runtime_sim.product import product_of
 from ..runtime_sim.walk import main_function
+from ..runtime_sim.weights import STORE
 from .units import units_of
 
 SOLUTION = "h3.solution"
@@ -60,6 +62,8 @@ def _check_operator(
     if not isinstance(op, MatmulOp | ConvOp) or not op.placed:
         raise InputError(f"{where(op)}: expected parts (run place-parts), found none")
     product = product_of(op, chip.activation_bits)
+    if op.order is not None:
+        _check_order(op, op.order)
     for part in op.placed:
         tier = chip.tier(part.tier_name)
         tier.mode(part.precision.data)
@@ -82,6 +86,18 @@ def _check_operator(
         else:
             residents[part.tier_name] += arrays
     return reached
+
+
+def _check_order(op: MatmulOp | ConvOp, order: SSAValue) -> None:
+    """An order is a known permutation of outputs; those of groups, and of computed weights, stay where they are."""
+    maker = static_weight(order)
+    if not isinstance(maker, WeightOp):
+        raise InputError(f"{where(op)}: order: expected an h3.weight, got a computed value")
+    if static_weight(op.w) is None or (isinstance(op, ConvOp) and op.window.groups.data > 1):
+        raise InputError(f"{where(op)}: order: expected none for a weight made at run time or in groups, got one")
+    values = STORE.array(maker)
+    if not np.array_equal(np.sort(values), np.arange(op.outputs)):
+        raise InputError(f"{where(op)}: expected an order that names each of {op.outputs} outputs once")
 
 
 def _check_capacity(tier: str, chip: Chip, residents: int, scratch: dict[int, int]) -> None:

@@ -12,16 +12,13 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 from xdsl.passes import ModulePass
 
-from ..dialects.h3 import WeightOp
-from ..dialects.onnx import NoValueOp
-from ..dialects.onnx_ops import ConstantOp
 from ..dialects.tile import ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StepOp, StoreOp
 from ..dialects.values import place, static_weight
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.digital_cost import value_bytes
 from ..runtime_sim.errors import InputError, where
-from ..runtime_sim.walk import Visitor, definition, users, walk
+from ..runtime_sim.walk import ConstantLike, Visitor, definition, users, walk
 from ..runtime_sim.work import arrays_of_program, product_of_mvm
 from .verify_placement import SOLUTION, check_solution
 
@@ -68,7 +65,7 @@ class _Verifier(Visitor):
     def __post_init__(self) -> None:
         self.holder = {name: np.full(tier.arrays, NOBODY, np.int64) for name, tier in self.chip.tiers.items()}
 
-    def constant(self, op: WeightOp | ConstantOp | NoValueOp) -> None:
+    def constant(self, op: ConstantLike) -> None:
         """Constants are off chip until they are programmed or streamed."""
 
     def segment_begins(self, op: SegmentOp) -> None:

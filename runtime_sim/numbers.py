@@ -17,9 +17,9 @@ from xdsl.ir import SSAValue
 
 from ..dialects.constants import numpy_dtype
 from ..dialects.h3 import WeightOp
-from ..dialects.onnx import NoValueOp, constant_array
+from ..dialects.onnx import constant_array
 from ..dialects.onnx_ops import ConstantOp
-from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp
+from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, ReorderOp, SegmentOp, StoreOp
 from ..dialects.values import shape_of, static_weight, tensor_type
 from .arithmetic import Arithmetic, Exact
 from .chip import Chip
@@ -29,7 +29,7 @@ from .interface import checked_inputs, outputs_of, result_names
 from .matrix_product import MatrixPart, MatrixProduct
 from .onnx_graph import module_opset
 from .sessions import DigitalRegion, Each, Ragged, Same, Values
-from .walk import Visitor, definition, main_function, users, walk
+from .walk import ConstantLike, Visitor, definition, main_function, users, walk
 from .weights import STORE, WeightStore
 from .windows import Window
 
@@ -173,10 +173,18 @@ class PlanRun(Visitor):
         op = static_weight(definition(value))
         if isinstance(op, ConstantOp):
             return constant_array(op)
+        if isinstance(op, ReorderOp):
+            return np.take(self._constant(op.w), self._order(op, op.order), op.axis.value.data)
         assert isinstance(op, WeightOp), "a value that is not there is a constant"
         return self._store.array(op)
 
-    def constant(self, op: WeightOp | ConstantOp | NoValueOp) -> None:
+    def _order(self, op: JoinOp | ReorderOp, order: SSAValue) -> Array:
+        array = self._constant(order)
+        if not np.array_equal(np.sort(array), np.arange(array.size)):
+            raise InputError(f"{where(op)}: expected an order that names each of {array.size} outputs once")
+        return array
+
+    def constant(self, op: ConstantLike) -> None:
         """Constants are looked up where they are read."""
 
     def segment_begins(self, op: SegmentOp) -> None:
@@ -201,11 +209,14 @@ class PlanRun(Visitor):
 
     def join(self, op: JoinOp) -> None:
         pieces, axis = [self._get(piece) for piece in op.pieces], op.axis.value.data
-        if all(isinstance(piece, Same) for piece in pieces):
-            self._put(op.result, Same(np.concatenate([_array(op, piece) for piece in pieces], axis)))
-            return
-        arrays = [_in_each(_array(op, piece), piece, self._executions) for piece in pieces]
-        self._put(op.result, Each(np.concatenate(arrays, axis + 1)))
+        each = not all(isinstance(piece, Same) for piece in pieces)
+        arrays = [_array(op, piece) for piece in pieces]
+        if each:
+            arrays = [_in_each(array, piece, self._executions) for array, piece in zip(arrays, pieces, strict=True)]
+        whole = np.concatenate(arrays, axis + each)
+        if op.order is not None:
+            whole = np.take(whole, np.argsort(self._order(op, op.order)), axis + each)
+        self._put(op.result, Each(whole) if each else Same(whole))
 
     def digital(self, op: DigitalOp) -> None:
         if op not in self._regions:

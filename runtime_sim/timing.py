@@ -17,9 +17,6 @@ from xdsl.dialects.builtin import ModuleOp, NameLoc
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation
 
-from ..dialects.h3 import WeightOp
-from ..dialects.onnx import NoValueOp
-from ..dialects.onnx_ops import ConstantOp
 from ..dialects.text import unescape
 from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp
 from ..dialects.tile_movement import ArraysAttr, StepOp
@@ -31,7 +28,7 @@ from .errors import InputError
 from .events import After, Job, Run, alone
 from .events import simulate as simulate_jobs
 from .flow import pipelined_jobs, producers
-from .walk import Visitor, walk
+from .walk import ConstantLike, Visitor, walk
 from .work import OpWork, work_of
 
 
@@ -138,7 +135,7 @@ class _Plan(Visitor):
         self.peak = dict.fromkeys(chip.tiers, 0)
         self.scratch: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
 
-    def constant(self, op: WeightOp | ConstantOp | NoValueOp) -> None:
+    def constant(self, op: ConstantLike) -> None:
         """Takes nothing."""
 
     def results(self, op: ReturnOp) -> None:

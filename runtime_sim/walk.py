@@ -16,18 +16,21 @@ from ..dialects.tile import (
     LoadOp,
     MvmOp,
     ProgramOp,
+    ReorderOp,
     SegmentOp,
     StoreOp,
     YieldOp,
 )
 from .errors import InputError
 
+ConstantLike = WeightOp | ConstantOp | NoValueOp | ReorderOp
+
 
 class Visitor(ABC):
     """What is done at each op of a plan, in the order of the plan. A visitor without a rule for an op can't be made."""
 
     @abstractmethod
-    def constant(self, op: WeightOp | ConstantOp | NoValueOp) -> None: ...
+    def constant(self, op: ConstantLike) -> None: ...
 
     @abstractmethod
     def segment_begins(self, op: SegmentOp) -> None: ...
@@ -61,6 +64,7 @@ RULES: Mapping[type[Operation], str] = {
     WeightOp: "constant",
     ConstantOp: "constant",
     NoValueOp: "constant",
+    ReorderOp: "constant",
     SegmentOp: "segment_begins",
     YieldOp: "segment_ends",
     ProgramOp: "program",

@@ -32,7 +32,7 @@ def enumerated(by_output: np.ndarray) -> dict[tuple[int, ...], float]:
 @settings(deadline=None, derandomize=True, max_examples=60)
 def test_the_least_loss_of_every_split_is_that_over_all_assignments(rows: list[list[int]]) -> None:
     by_output = np.array(rows, np.float64) / 7
-    curve = LossCurve.of(by_output, 1, ordered=False)
+    curve = LossCurve.of(by_output, ordered=False)
     for split, loss in enumerated(by_output).items():
         assert np.isclose(curve.least(np.array(split)), loss, rtol=1e-9, atol=1e-12)
         taken = curve.assign(np.array(split))
@@ -45,7 +45,7 @@ def test_the_least_loss_of_every_split_is_that_over_all_assignments(rows: list[l
 @settings(deadline=None, derandomize=True, max_examples=60)
 def test_a_line_is_below_the_loss_of_every_split_and_meets_one(rows: list[list[int]], data: st.DataObject) -> None:
     by_output = np.array(rows, np.float64)
-    curve = LossCurve.of(by_output, 1, ordered=False)
+    curve = LossCurve.of(by_output, ordered=False)
     every = enumerated(by_output)
     split = data.draw(st.sampled_from(sorted(every)))
     slopes, offset = curve.line_at(np.array(split, np.float64))
@@ -55,23 +55,23 @@ def test_a_line_is_below_the_loss_of_every_split_and_meets_one(rows: list[list[i
         assert slopes @ other + offset <= loss + 1e-9
 
 
-def test_a_tier_that_may_not_and_outputs_that_stay_together() -> None:
+def test_a_tier_that_may_not() -> None:
     by_output = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 3.0, 8.0, 8.0], [np.inf] * 4])
-    curve = LossCurve.of(by_output, 2, ordered=False)
+    curve = LossCurve.of(by_output, ordered=False)
     splits = np.array([[4, 0, 0], [2, 2, 0], [0, 4, 0], [2, 0, 2]])
     assert curve.least(splits).tolist() == [0.0, 4.0, 20.0, np.inf]
     assert curve.able.tolist() == [0, 1]
 
 
 def test_outputs_in_order_count_with_their_mean() -> None:
-    curve = LossCurve.of(np.array([[0.0, 0.0], [1.0, 3.0]]), 1, ordered=True)
+    curve = LossCurve.of(np.array([[0.0, 0.0], [1.0, 3.0]]), ordered=True)
     assert curve.least(np.array([[1, 1], [0, 2]])).tolist() == [2.0, 4.0]
 
 
 def test_more_groups_than_can_be_told_apart_keep_the_loss_of_the_whole() -> None:
     rng = np.random.default_rng(3)
     by_output = np.concatenate([np.zeros((1, 300)), rng.exponential(size=(3, 300))])
-    curve = LossCurve.of(by_output, 1, ordered=False)
+    curve = LossCurve.of(by_output, ordered=False)
     for tier in range(4):
         whole = np.where(np.arange(4) == tier, 300, 0)
         assert np.isclose(curve.least(whole), by_output[tier].sum())

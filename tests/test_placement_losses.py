@@ -37,8 +37,8 @@ def with_losses(pricer: ToyPricer, products: list[ToyProduct], losses: list[np.n
     """A toy problem whose types lose `losses` [tier, output]; the products differ."""
     problem = toy_problem(pricer, products, objective, 20.0)
     types: list[OperatorType] = []
-    for kind, toy, by_output in zip(problem.types, products, losses, strict=True):
-        curve = LossCurve.of(by_output, toy.granule, ordered=False)
+    for kind, by_output in zip(problem.types, losses, strict=True):
+        curve = LossCurve.of(by_output, ordered=False)
         options = OptionSet.concat([kind.options, bordered(kind.families, curve, pricer.arrays, kind.precisions)])
         kind = replace(kind, curve=curve)
         types.append(replace(kind, options=kind.with_loss(options)))

@@ -61,7 +61,9 @@ def build_problem(
             raise PlacementError(f"expected a tier that takes {name} at {min_bits} bits or more, the chip has none")
         tables, curve = families(pricer, product), None
         if positions[0] in lost:
-            curve = LossCurve.of(lost[positions[0]], pricer.granule(product), ordered=not product.static)
+            # Whose weights are made at run time, or are in groups that read inputs of their own, stay in order.
+            ordered = not product.static or (product.groups > 1 and not product.batched)
+            curve = LossCurve.of(lost[positions[0]], ordered)
             tables = _on(tables, curve.able)
             if not tables:
                 raise PlacementError(f"losses: expected a tier that may take {name}, got infinite ones on all")
@@ -118,6 +120,37 @@ def parts_of(problem: Problem, plan: Plan) -> list[list[PlacedPart]]:
                 first = last
         placed.append(parts)
     return placed
+
+
+def orders_of(problem: Problem, plan: Plan) -> list[Ints | None]:
+    """For each operator the order of its outputs in which its parts lose least; None: their own.
+
+    The parts of `parts_of` are ranges of it.
+    """
+    orders: list[Ints | None] = []
+    for kind, option in _options_by_operator(problem, plan):
+        splits = kind.options.all_outputs[option]
+        if kind.curve is None or len(kind.curve.sizes) == 1 or np.count_nonzero(splits) == 1:
+            orders.append(None)
+            continue
+        taken, queues = kind.curve.assign(splits), [list[int]() for _ in problem.tiers]
+        for group in range(len(kind.curve.sizes)):
+            members = np.flatnonzero(kind.curve.group_of == group)
+            ends = np.cumsum(taken[:, group])
+            for tier, (first, last) in enumerate(zip(ends - taken[:, group], ends, strict=True)):
+                queues[tier] += members[first:last].tolist()
+        waiting = [iter(sorted(queue)) for queue in queues]
+        order = np.array(
+            [
+                next(waiting[tier])
+                for outputs in _rounds(kind.options, option)
+                for tier in np.flatnonzero(outputs).tolist()
+                for _ in range(int(outputs[tier]))
+            ],
+            np.int64,
+        )
+        orders.append(None if np.array_equal(order, np.arange(len(order))) else order)
+    return orders
 
 
 def _options_by_operator(problem: Problem, plan: Plan) -> list[tuple[OperatorType, int]]:

@@ -37,22 +37,18 @@ class LossCurve:
     group_of: Ints
 
     @staticmethod
-    def of(by_output: Floats, granule: int, ordered: bool) -> LossCurve:
+    def of(by_output: Floats, ordered: bool) -> LossCurve:
         """The curve of losses [tier, output].
 
-        Runs of `granule` outputs stay together, `ordered` outputs are not sorted: they count with their mean. Where
-        more groups than a curve can tell apart differ, those of similar losses count with their mean.
+        Outputs that have to stay `ordered` count with their mean. Where more groups than a curve can tell apart differ,
+        outputs of similar losses count with theirs.
         """
-        units = by_output.shape[1] // granule
-        mean = by_output.reshape(len(by_output), units, granule).mean(axis=2)
-        if ordered:
-            mean = np.repeat(mean.mean(axis=1, keepdims=True), units, axis=1)
-        finite: Bools = np.all(np.isfinite(mean), axis=1)
-        mean = np.where(finite[:, None], mean, np.inf)
-        group = _grouped(mean[finite])
-        sizes = np.bincount(group)
-        by_group = np.stack([np.bincount(group, np.where(np.isfinite(row), row, 0.0)) / sizes for row in mean])
-        return LossCurve(np.where(finite[:, None], by_group, np.inf), np.repeat(group, granule))
+        finite: Bools = np.all(np.isfinite(by_output), axis=1)
+        known = by_output[finite]
+        group = np.zeros(by_output.shape[1], np.int64) if ordered else _grouped(known)
+        by_group = np.full((len(by_output), int(group.max()) + 1), np.inf)
+        by_group[finite] = np.stack([np.bincount(group, row) for row in known]) / np.bincount(group)
+        return LossCurve(by_group, group)
 
     @property
     def able(self) -> Ints:
