@@ -14,7 +14,7 @@ from ..runtime_sim.errors import InputError
 Array = NDArray[Any]
 
 
-def read_inputs(specs: Sequence[str]) -> dict[str, Array]:
+def read_inputs(specs: Sequence[str], option: str = "--inputs") -> dict[str, Array]:
     """Inputs by name, from `x.npz` (every array of it) and `NAME=x.npz:KEY` (one array), later ones first.
 
     `NAME=FILE:KEY` is split at its first `=` and its last `:`, so that names may hold a colon.
@@ -27,7 +27,7 @@ def read_inputs(specs: Sequence[str]) -> dict[str, Array]:
         name, _, source = spec.partition("=")
         file, _, key = source.rpartition(":")
         if not name or not file or not key:
-            raise InputError(f"--inputs {spec}: expected X.npz or NAME=X.npz:KEY")
+            raise InputError(f"{option} {spec}: expected X.npz or NAME=X.npz:KEY")
         arrays = _arrays(Path(file), key)
         found[name] = arrays[key]
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from . import quality_options
 from .front import (
     Arguments,
     UsageError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
 
     from .plan_files import Dumps
+    from .promise import Promised
 
 DESCRIPTION = "Compile an ONNX model for a chip that mixes kinds of processing-in-memory, and simulate the plan."
 NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
@@ -58,6 +60,7 @@ def parser() -> Arguments:
     add_dims(p, "the model")
     _add_placement(p)
     _add_limits(p)
+    quality_options.add_promise(p)
     p.add_argument(
         "--pareto",
         metavar="N",
@@ -168,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif args.model is None:
             raise UsageError("expected a model, an .onnx file (see h3c --help)")
         elif args.pareto is not None:
+            quality_options.check_promise(args)
             from .pareto import compile_front
 
             compile_front(args, pass_options(args))
@@ -208,12 +212,13 @@ def compile_model(args: argparse.Namespace) -> None:
         raise UsageError(f"{args.dump_ir}: expected an existing folder {args.dump_ir.parent}, found none")
     if args.weights is not None and args.output != "-":
         raise UsageError("--weights goes with -o - (with -o PLAN.mlir the values go beside the plan)")
+    quality_options.check_promise(args)
     clock = Clock()
     from .plan_files import Dumps
 
     dumps = None if args.dump_ir is None else Dumps(args.dump_ir)
     try:
-        module = _plan(args, clock, dumps)
+        module, promised = _plan(args, clock, dumps)
     finally:
         if dumps is not None:
             dumps.write()
@@ -221,20 +226,31 @@ def compile_model(args: argparse.Namespace) -> None:
     from ..runtime_sim.timing import simulate
     from . import explain
     from .onnx_reader.importer import absent_note
+    from .quality_report import broken_promise, promise_lines
     from .summary import for_people, summarise
 
     explained = explain.take_explanation(module)
     with spinner("simulating"):
         timing = simulate(module)
     clock.lap("simulate")
-    summary = summarise(module, chip_from_ir(module), timing, clock.seconds)
+    chip = chip_from_ir(module)
+    summary = summarise(module, chip, timing, clock.seconds)
     if explained is not None:
         summary["explain"] = explained
+    if promised is not None:
+        summary["quality"] = promised.tree()
     _write(args, module, summary, clock)
+    if promised is not None and (broken := broken_promise(promised)) is not None:
+        print(f"h3c: {broken}", file=sys.stderr)
     if not args.quiet:
         note = absent_note(module)
         why = [] if explained is None else [explain.for_people(explained)]
-        lines = [for_people(summary), *why, *([] if note is None else [f"note: {note}"])]
+        lines = [
+            for_people(summary),
+            *promise_lines(promised, chip, summary),
+            *why,
+            *([] if note is None else [f"note: {note}"]),
+        ]
         print("\n".join(lines), file=sys.stderr if args.output == "-" else sys.stdout)
 
 
@@ -258,24 +274,27 @@ def pass_options(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return {"attach-chip": {"target": args.target}, "place-parts": placing}
 
 
-def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "ModuleOp":
-    """The model, through the pipeline."""
+def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "tuple[ModuleOp, Promised | None]":
+    """The model, through the pipeline; with calibration data what its plan promises."""
     from xdsl.passes import ModulePass
 
     from ..runtime_sim.weights import STORE
     from .onnx_reader.importer import read_onnx
-    from .pipeline import build, run
+    from .pipeline import around, build, run
     from .plan_files import new_context
 
     options = pass_options(args)
     STORE.driver = "h3c"
-    passes = build(options)
+    before, behind = (build(options, names) for names in around("place-parts"))
+    placing = build(options, ("place-parts",))
     clock.lap("start")
     with spinner(f"reading {args.model}"):
         module = read_onnx(args.model, dict(args.dim))
     clock.lap("read")
     if dumps is not None:
         dumps.add("read", module)
+
+    promised: Promised | None = None
 
     def after(done: ModulePass) -> None:
         clock.lap(done.name)
@@ -284,8 +303,18 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "Mod
             clock.lap("dump")
 
     with spinner("compiling"):
-        run(module, passes, new_context(), after=after)
-    return module
+        run(module, before, new_context(), after=after)
+        if not args.calibration:
+            run(module, placing, new_context(), after=after)
+    if args.calibration:
+        from .promise import promise
+
+        promised = promise(module, placing[0], args)
+        module = promised.module
+        after(placing[0])
+    with spinner("compiling"):
+        run(module, behind, new_context(), after=after)
+    return module, promised
 
 
 def _write(args: argparse.Namespace, module: "ModuleOp", summary: dict[str, Any], clock: Clock) -> None:

@@ -175,6 +175,18 @@ def spinner(text: str) -> AbstractContextManager[object]:
 
 
 @contextmanager
+def status(text: str) -> Generator[Callable[[str], object]]:
+    """What runs now, on a terminal, as `spinner`; yields what to call when something else does."""
+    if not sys.stderr.isatty():
+        yield lambda told: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(text) as shown:
+        yield shown.update
+
+
+@contextmanager
 def progress(text: str, total: int) -> Generator[Callable[[int], None]]:
     """A bar on stderr where that is a terminal; yields what to call with the number of steps that are done."""
     if not sys.stderr.isatty():

@@ -36,6 +36,13 @@ def build(options: Options, names: Sequence[str] = tuple(name for name, _ in PIP
     return [H3C_UNIVERSE.all_passes[name]()(**options.get(name, {})) for name in names]
 
 
+def around(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The passes before and after the pass `name`."""
+    names = tuple(each for each, _ in PIPELINE)
+    at = names.index(name)
+    return names[:at], names[at + 1 :]
+
+
 def run(
     module: ModuleOp,
     passes: Sequence[ModulePass],

@@ -2,10 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from .front import table
+from .summary import number_text
+
+if TYPE_CHECKING:
+    from ..runtime_sim.chip import Chip
+    from .promise import Promised
 
 Tree = Mapping[str, Any]
 """`quality` as in the summary."""
@@ -33,6 +38,43 @@ def quality_lines(quality: Tree) -> list[str]:
         drawn = _mark(at["mean"], at["ci95"], low, high)
         rows.append((age, value_text(metric, at["mean"]), spread, drawn, value_text(metric, at["std"]), data))
     return [*lines, table(rows, (False, True, True, False, True, True))]
+
+
+def promise_lines(promised: "Promised | None", chip: "Chip", summary: Tree) -> list[str]:
+    """What a plan was measured to lose, and what it promises; without data that this is not known."""
+    if promised is None:
+        used = [name for name, tier in summary["tiers"].items() if tier["mac_share"] > 0]
+        noisy = [name for name in used if chip.tier(name).noise is not None]
+        return [f"quality unknown: {', '.join(noisy)} err; --calibration measures by how much"] if noisy else []
+    lines = quality_lines(promised.tree())
+    lost = loss_text(promised.quality.metric, promised.promise)
+    allowed = (
+        "" if promised.max_loss is None else f" of {loss_text(promised.quality.metric, promised.max_loss)} allowed"
+    )
+    verdict = "" if promised.verdict is None else f": {promised.verdict}"
+    took = (
+        f"{promised.plans} plans measured, {number_text(round(promised.passes))} passes, {promised.seconds:.3g} CPU s"
+    )
+    return [*lines, f"promise: at most {lost}{allowed} is lost{verdict} ({took})"]
+
+
+def broken_promise(promised: "Promised") -> str | None:
+    """The line that says that a promise could not be kept, or not be verified."""
+    metric, asked = promised.quality.metric, promised.max_loss
+    if asked is None or promised.verdict == "kept":
+        return None
+    told = f"{metric}: a loss of at most {loss_text(metric, asked)}"
+    if promised.verdict == "unreachable":
+        return f"{told} is unreachable here: the best plan found promises {loss_text(metric, promised.promise)}"
+    return (
+        f"{told} is unverifiable with {promised.quality.samples} samples to check with: "
+        f"about {promised.samples_needed} would do"
+    )
+
+
+def loss_text(metric: str, loss: float) -> str:
+    """A loss: shares in percentage points, others as numbers."""
+    return f"{100 * loss:.3g} pp" if metric in SHARES else f"{loss:.3g}"
 
 
 def value_text(metric: str, value: float) -> str:

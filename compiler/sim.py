@@ -1,24 +1,14 @@
 """h3c-sim: run a plan: its time, its energy, and its outputs."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cli import Clock
-from .front import (
-    Arguments,
-    UsageError,
-    add_quiet,
-    add_summary,
-    check_outputs,
-    guarded,
-    progress,
-    spinner,
-    whole_number,
-)
+from .front import Arguments, UsageError, add_quiet, add_summary, check_outputs, guarded, progress, spinner
+from .quality_options import ABOUT, REPEATS, add_measuring, ages_of, option, single_thread
 
 if TYPE_CHECKING:
     from ..runtime_sim.quality.measure import Quality
@@ -27,9 +17,6 @@ DESCRIPTION = (
     "Simulate a plan that h3c made: latency and energy, with --inputs the outputs it computes, with --age its quality "
     "under the noise of its devices."
 )
-METRICS = ("top1", "auc", "cosine", "mse", "perplexity")
-COMPENSATIONS = ("none", "global", "offset")
-REPEATS = 25
 
 
 def parser() -> Arguments:
@@ -56,33 +43,7 @@ def parser() -> Arguments:
 
 
 def _add_quality(p: Arguments) -> None:
-    group = p.add_argument_group("quality under noise")
-    group.add_argument("--age", metavar="1s,1d,1y", help="ages of the devices (s, min, h, d, y); asks for noise")
-    group.add_argument(
-        "--labels",
-        metavar="X.npz:KEY",
-        help="class indices, one-hot, or for perplexity the tokens that follow, one row a sample",
-    )
-    group.add_argument(
-        "--metric",
-        choices=METRICS,
-        help="default: top1 with --labels, else the cosine with the digital model's outputs",
-    )
-    group.add_argument(
-        "--output", metavar="NAME", dest="looked_at", help="the output that counts, where there are several"
-    )
-    group.add_argument(
-        "--repeats",
-        metavar="R",
-        type=whole_number(2, 100_000),
-        help=f"realisations of the devices (default: {REPEATS})",
-    )
-    group.add_argument(
-        "--compensation",
-        choices=COMPENSATIONS,
-        help="of drift: no, by gains, or by gains and trimmed offsets (default: the chip's)",
-    )
-    group.add_argument("--seed", metavar="N", type=whole_number(0, 2**63), help="of all random numbers (default: 0)")
+    group = add_measuring(p, "quality under noise", "ages of the devices (s, min, h, d, y); asks for noise")
     group.add_argument(
         "--exact-adc",
         action="store_true",
@@ -136,19 +97,15 @@ def _check(args: argparse.Namespace) -> None:
     if (args.output is not None or args.ideal) and not args.inputs:
         raise UsageError("-o and --ideal need --inputs to compute with")
     if args.age is None:
-        asked = ("labels", "metric", "looked_at", "repeats", "compensation", "seed", "exact_adc", "age_curve")
-        given = [name for name in asked if getattr(args, name) not in (None, False)]
+        given = [name for name in (*ABOUT, "exact_adc", "age_curve") if getattr(args, name) not in (None, False)]
         if given:
-            option = "--output" if given[0] == "looked_at" else f"--{given[0].replace('_', '-')}"
-            raise UsageError(f"{option} is about quality under noise and needs --age")
+            raise UsageError(f"{option(given[0])} is about quality under noise and needs --age")
         return
     if not args.inputs:
         raise UsageError("--age needs --inputs to compute with")
     if args.ideal:
         raise UsageError("--age is about noise, which --ideal leaves out: expected one of them")
-    # Beside other processes the threads of OpenBLAS wait for each other more than they compute (measured: 100 times
-    # slower on two busy cores), and noise takes more time than products. Read when numpy is first imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    single_thread()
 
 
 def _written(args: argparse.Namespace) -> list[Path | None]:
@@ -175,7 +132,7 @@ def _quality(args: argparse.Namespace, module: Any) -> "Quality | None":
     from .arrays import read_inputs, read_labels
 
     settings = Settings(
-        ages=tuple(age.strip() for age in args.age.split(",")),
+        ages=ages_of(args.age),
         repeats=args.repeats or REPEATS,
         metric=args.metric,
         compensation=args.compensation,

@@ -12,11 +12,10 @@ from placement_toy import Figures, ToyPricer, ToyProduct, ToyTier, every_split, 
 
 from h3c.passes.placement.constraints import Constraints, constrained
 from h3c.passes.placement.loss_curve import LossCurve
-from h3c.passes.placement.loss_options import bordered
+from h3c.passes.placement.loss_options import with_borders
 from h3c.passes.placement.problem import (
     OBJECTIVES,
     OperatorType,
-    OptionSet,
     PlacementError,
     Problem,
     evaluate,
@@ -39,7 +38,7 @@ def with_losses(pricer: ToyPricer, products: list[ToyProduct], losses: list[np.n
     types: list[OperatorType] = []
     for kind, by_output in zip(problem.types, losses, strict=True):
         curve = LossCurve.of(by_output, ordered=False)
-        options = OptionSet.concat([kind.options, bordered(kind.families, curve, pricer.arrays, kind.precisions)])
+        options = with_borders(kind.options, kind.families, curve, pricer.arrays, kind.precisions)
         kind = replace(kind, curve=curve)
         types.append(replace(kind, options=kind.with_loss(options)))
     return replace(problem, types=tuple(types))

@@ -69,7 +69,7 @@ def test_quality_in_the_summary_on_stdout_and_as_a_picture(
     assert (quality["metric"], quality["repeats"], quality["samples"], quality["seed"]) == ("top1", 4, 600, 0)
     assert list(quality["ages"]) == ["1s", "1d", "1y"]
     for at in quality["ages"].values():
-        assert set(at) == {"mean", "std", "ci95", "ci95_data"}
+        assert set(at) == {"mean", "std", "ci95", "ci95_data", "flips", "flips_ci95"}
         assert 0.9 < at["mean"] < quality["reference"] + 0.005
     assert quality["reference"] == pytest.approx(584 / 600)
     assert all(line in done.stdout for line in quality_lines(quality))

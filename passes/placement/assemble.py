@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .loss_curve import LossCurve
-from .loss_options import bordered
+from .loss_options import with_borders
 from .losses import Losses
 from .options import options_of
 from .pricing import ChipPricer
@@ -70,7 +70,7 @@ def build_problem(
         precisions = tuple(sorted({"", *(table.precision for family in tables for table in family.tables)}))
         options = options_of(tables, pricer.arrays, precisions)
         if curve is not None:
-            options = OptionSet.concat([options, bordered(tables, curve, pricer.arrays, precisions)])
+            options = with_borders(options, tables, curve, pricer.arrays, precisions)
         kind = OperatorType(name, tuple(positions), options, tables, precisions, curve)
         types.append(replace(kind, options=kind.with_loss(options)))
     ports = next((len(family.tables[0].shared_ps) for kind in types for family in kind.families), 0)

@@ -19,19 +19,18 @@ BORDERS, COPIES = 12, 10
 """At most so many borders between two tiers, and numbers of copies of the part that leads, are options."""
 
 
-def bordered(families: tuple[Family, ...], curve: LossCurve, arrays: Ints, precisions: tuple[str, ...]) -> OptionSet:
-    """Splits in two at borders, in one round, on tiers with `arrays` arrays."""
-    sets: list[OptionSet] = []
+def with_borders(
+    options: OptionSet, families: tuple[Family, ...], curve: LossCurve, arrays: Ints, precisions: tuple[str, ...]
+) -> OptionSet:
+    """The options and those of splits in two at borders, in one round, on tiers with `arrays` arrays."""
+    sets = [options]
     for family in families:
-        if family.rounds == 1:
-            genes = [
-                _splits(family, first, second, _borders(curve, family.tables[first].tier, family.tables[second].tier))
-                for first, second in permutations(range(len(family.tables)), 2)
-                if family.tables[first].tier != family.tables[second].tier
-            ]
-            if genes:
-                sets.append(fitting(priced(family, Genes.join(genes).distinct(), precisions), arrays))
-    return OptionSet.concat(sets) if sets else OptionSet.none(len(arrays))
+        tables = family.tables
+        pairs = [(i, j) for i, j in permutations(range(len(tables)), 2) if tables[i].tier != tables[j].tier]
+        if family.rounds == 1 and pairs:
+            genes = [_splits(family, i, j, _borders(curve, tables[i].tier, tables[j].tier), arrays) for i, j in pairs]
+            sets.append(fitting(priced(family, Genes.join(genes).distinct(), precisions), arrays))
+    return OptionSet.concat(sets)
 
 
 def _borders(curve: LossCurve, first: int, second: int) -> Ints:
@@ -43,9 +42,9 @@ def _borders(curve: LossCurve, first: int, second: int) -> Ints:
     )
 
 
-def _splits(family: Family, lead: int, other: int, wanted: Ints) -> Genes:
+def _splits(family: Family, lead: int, other: int, wanted: Ints, arrays: Ints) -> Genes:
     """Splits in which table `lead` takes about `wanted` outputs, with several copies, and `other` the rest in time."""
-    tables, tiers = family.tables, max(table.tier for table in family.tables) + 1
+    tables, tiers = family.tables, len(arrays)
     leading, following = tables[lead], tables[other]
     row = np.minimum(np.searchsorted(leading.outputs, wanted), len(leading.outputs) - 1)
     rest = family.outputs - leading.outputs[row]

@@ -123,12 +123,6 @@ class OptionSet:
         return OptionSet(*(getattr(self, f.name)[index] for f in fields(self)))
 
     @staticmethod
-    def none(tiers: int) -> OptionSet:
-        """No options."""
-        flat, wide = np.zeros(0, np.int64), np.zeros((0, tiers), np.int64)
-        return OptionSet(flat, np.zeros(0), wide, wide, wide, wide, wide, wide, wide, flat)
-
-    @staticmethod
     def concat(sets: list[OptionSet]) -> OptionSet:
         """All options of `sets`, in order."""
         return OptionSet(*(np.concatenate([getattr(s, f.name) for s in sets]) for f in fields(OptionSet)))

@@ -1,7 +1,7 @@
 """The quality of a plan at each age: mean over realisations, and how sure it is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,21 @@ class Settings:
 @dataclass(frozen=True)
 class AtAge:
     """The metric at one age: `mean` and sample deviation `std` over realisations; half-widths of the 95 % confidence
-    intervals of that mean, by the number of realisations (`ci95`) and by the number of samples (`ci95_data`)."""
+    intervals of that mean, by the number of realisations (`ci95`) and by the number of samples (`ci95_data`).
+
+    Of top1 `flips`, too: the share of samples whose largest output is another than the digital model's, and its `ci95`.
+    """
 
     mean: float
     std: float
     ci95: float
     ci95_data: float
+    flips: float | None = None
+    flips_ci95: float | None = None
+
+    def tree(self) -> dict[str, float]:
+        """As in the summary: without what is not known."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class Quality:
             "samples": self.samples,
             "repeats": self.repeats,
             "seed": self.seed,
-            "ages": {age: vars(at).copy() for age, at in self.ages.items()},
+            "ages": {age: at.tree() for age, at in self.ages.items()},
         }
 
 
@@ -112,12 +121,13 @@ def measure(
         exact_adc=settings.exact_adc,
         store=store,
     )
-    values, scores = _realisations(plan, metric, name, seconds, settings, progress)
+    flips = metric_for("top1", digital.argmax(axis=-1), digital) if chosen == "top1" else None
+    values, scores, flipped = _realisations(plan, (metric, flips), name, seconds, settings, progress)
     return Quality(
         metric=chosen,
         reference=metric.value(metric.scores(digital)),
         without_noise=metric.value(metric.scores(plan.plain[name])),
-        ages={age: _at_age(metric, values[i], scores[i]) for i, age in enumerate(settings.ages)},
+        ages={age: _at_age(metric, values[i], scores[i], flipped[i]) for i, age in enumerate(settings.ages)},
         repeats=settings.repeats,
         samples=len(digital),
         seed=settings.seed,
@@ -128,10 +138,20 @@ def measure(
 
 
 def _realisations(
-    plan: NoisyPlan, metric: Metric, name: str, seconds: Sequence[float], settings: Settings, progress: Progress | None
-) -> tuple[list[list[float]], list[Array]]:
-    """For each age the metric of every realisation, and the samples' scores, mean over realisations."""
+    plan: NoisyPlan,
+    metrics: tuple[Metric, Metric | None],
+    name: str,
+    seconds: Sequence[float],
+    settings: Settings,
+    progress: Progress | None,
+) -> tuple[list[list[float]], list[Array], list[list[float]]]:
+    """For each age the metric of every realisation, the samples' scores, mean over realisations, and flips.
+
+    The second of `metrics` is the share of samples that the digital model decides alike.
+    """
+    metric, alike = metrics
     values: list[list[float]] = [[] for _ in seconds]
+    flipped: list[list[float]] = [[] for _ in seconds]
     totals: list[Array | float] = [0.0 for _ in seconds]
     kept: list[dict[str, Array]] | None = None
     for realisation in range(settings.repeats):
@@ -143,15 +163,21 @@ def _realisations(
             scores = metric.scores(at_age[name])
             values[i].append(metric.value(scores))
             totals[i] = totals[i] + scores
+            if alike is not None:
+                flipped[i].append(1 - alike.value(alike.scores(at_age[name])))
         if progress is not None:
             progress(realisation + 1)
-    return values, [np.asarray(total) / settings.repeats for total in totals]
+    return values, [np.asarray(total) / settings.repeats for total in totals], flipped
 
 
-def _at_age(metric: Metric, values: Sequence[float], scores: Array) -> AtAge:
+def _at_age(metric: Metric, values: Sequence[float], scores: Array, flipped: Sequence[float]) -> AtAge:
     mean, std = mean_and_deviation(values)
     data = t_quantile(max(len(scores) - 1, 1)) * metric.deviation(scores)
-    return AtAge(mean, std, half_width(std, len(values)), data)
+    known = AtAge(mean, std, half_width(std, len(values)), data)
+    if not flipped:
+        return known
+    flips, spread = mean_and_deviation(flipped)
+    return replace(known, flips=flips, flips_ci95=half_width(spread, len(flipped)))
 
 
 def _output(module: ModuleOp, chosen: str | None) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from ...dialects.tile import MvmOp, ProgramOp, SegmentOp
 from ..arithmetic import BitSerial, bit_planes
-from ..errors import where
+from ..errors import InputError, where
 from ..interface import checked_inputs
 from ..kinds.noise import Compensation, NoiseModel
 from ..matrix_product import CALIBRATION_EXECUTIONS, Intended, MatrixProduct
@@ -33,6 +33,9 @@ from .streams import TRIM, VECTORS, Streams
 from .trim import trim_inputs
 
 Array = NDArray[Any]
+
+COMPENSATION = "h3.compensation"
+"""An attribute of a module: the compensation that its plan was made for, in place of what its tiers say."""
 
 GAINS: Mapping[Compensation, Gain | None] = {"none": None, "global": "magnitude", "offset": "signed"}
 """How gains are found, by what is done about drift."""
@@ -57,7 +60,7 @@ class NoisyPlan(PlanRun):
     ):
         super().__init__(module, ideal=False, store=store, stack=True)
         self._seed, self._exact_adc = seed, exact_adc
-        self._compensation: Compensation | None = compensation
+        self._compensation: Compensation | None = compensation or _made_for(module)
         self._activity: dict[MvmOp, Array] = {}
         self._noises: dict[MvmOp, PartNoise] = {}
         self._clean: dict[MvmOp, Intended] | None = None
@@ -147,6 +150,17 @@ class _Digital(PlanRun):
     def multiply(self, op: MvmOp, product: MatrixProduct, x: Array) -> Array:
         self.intended[op] = product.intended(x)
         return product.run(x)
+
+
+def _made_for(module: ModuleOp) -> Compensation | None:
+    """The compensation that a plan was made for, if it says so."""
+    attribute = module.attributes.get(COMPENSATION)
+    if attribute is None:
+        return None
+    for name in GAINS:
+        if attribute == StringAttr(name):
+            return name
+    raise InputError(f"{COMPENSATION}: expected one of {', '.join(GAINS)}, got {attribute}")
 
 
 def _written_each_time(op: MvmOp) -> bool:

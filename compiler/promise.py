@@ -1,0 +1,315 @@
+"""The best plan that keeps a promise of quality: budgets of predicted loss from tight to loose, each plan measured.
+
+Losses are measured on the first half of the calibration data (every other execution), plans are checked on the second
+with realisations of their own. Loose budgets are tried until the first plan fails: the best of many tries would be the
+luckiest. The plan that is kept is measured once more, with other realisations, at every age; if it fails there, the
+one before it is taken. The tightest plan of all uses only what loses nothing.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.passes import ModulePass
+
+from ..dialects.values import shape_of
+from ..passes.place_parts import PlaceParts
+from ..passes.placement.losses import Losses
+from ..passes.placement.strategies import Outcome
+from ..passes.quality.sensitivity import measure_losses
+from ..runtime_sim.chip_ir import chip_from_ir
+from ..runtime_sim.errors import InputError
+from ..runtime_sim.kinds.noise import Compensation
+from ..runtime_sim.noise.ages import parse_age
+from ..runtime_sim.numbers import run_plan
+from ..runtime_sim.quality.measure import Quality, Settings, measure
+from ..runtime_sim.quality.metrics import default_metric
+from ..runtime_sim.quality.promise import likely_mse, promised_loss, samples_needed
+from ..runtime_sim.quality.realisations import COMPENSATION
+from ..runtime_sim.quality.trim import set_trim
+from ..runtime_sim.walk import main_function
+from .arrays import read_inputs, read_labels
+from .front import status
+from .pipeline import around, build, run
+from .plan_files import new_context
+from .quality_options import AGES, REPEATS, ages_of
+
+Array = NDArray[Any]
+Verdict = Literal["kept", "unverifiable", "unreachable"]
+
+TRIMMED_WITH = 32
+"""Samples of the calibration data that a plan carries for trims."""
+CHECKS = 5
+"""Realisations of a check while budgets are tried."""
+TIGHTER, LOOSER = 4.0, 2.0
+"""Steps of the budget."""
+FIRST = 8.0
+"""By how much the first budget is tighter than where the promise is likely to break."""
+RETREATS = 3
+"""How often a first budget that fails is made tighter."""
+TINY = 1e-9
+"""Predicted losses that differ by less, relatively, are of the same plan."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of quality; `max_loss` None: nothing, it is measured and told."""
+
+    ages: tuple[str, ...]
+    max_loss: float | None = None
+    metric: str | None = None
+    compensation: Compensation | None = None
+    repeats: int = 25
+    seed: int = 0
+    output: str | None = None
+
+
+@dataclass(frozen=True)
+class Half:
+    """Samples with their labels."""
+
+    inputs: Mapping[str, Array]
+    labels: Array | None
+
+    @property
+    def samples(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+
+@dataclass(frozen=True)
+class Promised:
+    """A placed module, what it was measured to lose, and how that was found. `verdict` None: nothing was asked."""
+
+    module: ModuleOp
+    quality: Quality
+    promise: float
+    verdict: Verdict | None
+    max_loss: float | None
+    predicted_loss: float | None
+    plans: int
+    passes: float
+    seconds: float
+
+    def tree(self) -> dict[str, Any]:
+        """`quality` as in the summary."""
+        return {
+            **self.quality.tree(),
+            "max_loss": self.max_loss,
+            "promise": self.promise,
+            "verdict": self.verdict,
+            "predicted_loss": self.predicted_loss,
+            "plans": self.plans,
+            "passes": self.passes,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def samples_needed(self) -> int:
+        """How many samples would verify the promise."""
+        return samples_needed(self.quality, self.max_loss or 0.0)
+
+
+def halves(inputs: Mapping[str, Array], labels: Array | None, batch: int) -> tuple[Half, Half]:
+    """Every other execution of the calibration data, and the rest; what is no whole execution is left out."""
+    count = len(next(iter(inputs.values())))
+    if any(len(array) != count for array in inputs.values()) or (labels is not None and len(labels) != count):
+        raise InputError("calibration: expected as many samples of every input, and labels, on the leading axis")
+    executions = count // batch
+    if executions < 2:
+        raise InputError(f"calibration: expected at least {2 * batch} samples, two executions, got {count}")
+    owner = np.repeat(np.arange(executions) % 2, batch)
+
+    def half(which: int) -> Half:
+        at = np.flatnonzero(owner == which)
+        return Half({name: array[at] for name, array in inputs.items()}, None if labels is None else labels[at])
+
+    return half(0), half(1)
+
+
+@dataclass
+class _Candidate:
+    """A placed module with its plan."""
+
+    module: ModuleOp
+    outcome: Outcome
+    promise: float = inf
+
+    def same(self, other: "_Candidate") -> bool:
+        """Whether both have the same plan, by all that is predicted of it."""
+        mine, theirs = self.outcome.plan, other.outcome.plan
+        same_loss = abs(mine.loss - theirs.loss) <= TINY * max(mine.loss, theirs.loss)
+        return same_loss and (mine.latency_ps, mine.energy_pj) == (theirs.latency_ps, theirs.energy_pj)
+
+
+Report = Callable[[str], object]
+"""Told what is done now."""
+
+
+@dataclass
+class Search:
+    """The search for a plan of `module` (on the h3 level, with its chip). `passes`: samples through the network."""
+
+    module: ModuleOp
+    placing: PlaceParts
+    known: Half
+    kept_back: Half
+    wanted: Wanted
+    report: Report = lambda text: None
+    plans: int = 0
+    passes: float = 0.0
+
+    def run(self) -> Promised:
+        """The best plan that keeps the promise; without a promise, or with a baseline, the plan that there is."""
+        start = time.process_time()
+        budgeted = self.placing.strategy == "exact" and self.wanted.max_loss is not None
+        candidates = self._path() if budgeted else [self._placed(None, None)]
+        chosen, quality = self._settled(candidates)
+        promise, asked = promised_loss(quality), self.wanted.max_loss
+        verdict: Verdict | None = None
+        if asked is not None:
+            verdict = "kept" if samples_needed(quality, asked) <= quality.samples else "unverifiable"
+            verdict = verdict if promise <= asked else "unreachable"
+        loss = chosen.outcome.plan.loss if budgeted else None
+        seconds = time.process_time() - start
+        return Promised(chosen.module, quality, promise, verdict, asked, loss, self.plans, self.passes, seconds)
+
+    def _placed(self, losses: Losses | None, max_loss: float | None) -> _Candidate:
+        module = self.module.clone()
+        outcome = self.placing.place(module, losses, max_loss)
+        if self.wanted.compensation is not None:
+            module.attributes[COMPENSATION] = StringAttr(self.wanted.compensation)
+        set_trim(module, {name: array[:TRIMMED_WITH] for name, array in self.known.inputs.items()})
+        return _Candidate(module, outcome)
+
+    def _path(self) -> list[_Candidate]:
+        """Plans from tight to loose: the one that loses least, then those that passed."""
+        self.report("measuring losses")
+        losses = self._losses()
+        free = self._placed(losses, None)
+        most = free.outcome.plan.loss
+        if most == 0:
+            return [free]
+        passed = [self._least(losses, free)]
+        assert self.wanted.max_loss is not None
+        budget = min(likely_mse(self._metric, self.wanted.max_loss, self._digital(free)) / FIRST, most)
+        retreats = 0
+        while not self._passes(passed, losses, budget, free):
+            retreats += 1
+            if retreats > RETREATS:
+                return passed
+            budget /= TIGHTER
+        while not retreats and budget < most:
+            budget *= LOOSER
+            if not self._passes(passed, losses, budget, free):
+                break
+        return passed
+
+    def _least(self, losses: Losses, free: _Candidate) -> _Candidate:
+        """The plan on what loses nothing; where some operator has no such tier, the plan without a budget."""
+        none = {position: np.where(own > 0, inf, 0.0) for position, own in losses.by_output.items()}
+        try:
+            return self._placed(replace(losses, by_output=none), None)
+        except InputError:
+            return free
+
+    def _passes(self, passed: list[_Candidate], losses: Losses, budget: float, free: _Candidate) -> bool:
+        """Whether the best plan within a budget passes a check; then it is added to those that did."""
+        assert self.wanted.max_loss is not None
+        try:
+            found = free if budget >= free.outcome.plan.loss else self._placed(losses, budget)
+        except InputError:  # no plan loses so little
+            return False
+        if found.same(passed[-1]):
+            return True
+        oldest = max(self.wanted.ages, key=parse_age)
+        self.report(f"checking plan {self.plans + 1}")
+        found.promise = promised_loss(self._measured(found, (oldest,), CHECKS, self.wanted.seed + 1))
+        if found.promise > self.wanted.max_loss:
+            return False
+        passed.append(found)
+        return True
+
+    def _settled(self, candidates: list[_Candidate]) -> tuple[_Candidate, Quality]:
+        """The loosest plan that keeps the promise at every age under other realisations; else that of least promise."""
+        found: list[tuple[_Candidate, Quality]] = []
+        for candidate in reversed(candidates):
+            self.report("measuring the plan")
+            quality = self._measured(candidate, self.wanted.ages, self.wanted.repeats, self.wanted.seed + 2)
+            found.append((candidate, quality))
+            if self.wanted.max_loss is None or promised_loss(quality) <= self.wanted.max_loss:
+                return found[-1]
+        return min(found, key=lambda each: promised_loss(each[1]))
+
+    def _measured(self, candidate: _Candidate, ages: tuple[str, ...], repeats: int, seed: int) -> Quality:
+        """The quality of a plan on the data that were kept back."""
+        wanted = self.wanted
+        settings = Settings(ages, repeats, self._metric, seed=seed, output=wanted.output)
+        quality = measure(_lowered(candidate.module), self.kept_back.inputs, self.kept_back.labels, settings)
+        self.plans += 1
+        a_realisation = quality.samples + (TRIMMED_WITH if self._trims else 0)
+        self.passes += 2 * quality.samples + quality.noisy * repeats * len(ages) * a_realisation
+        return quality
+
+    @property
+    def _trims(self) -> bool:
+        tiers = chip_from_ir(self.module).tiers.values()
+        by_chip = [tier.noise.compensation for tier in tiers if tier.noise is not None]
+        return "offset" in ([self.wanted.compensation] if self.wanted.compensation is not None else by_chip)
+
+    @property
+    def _metric(self) -> str:
+        return self.wanted.metric or default_metric(self.known.labels)
+
+    def _digital(self, candidate: _Candidate) -> Array:
+        """The digital model's outputs on the first half."""
+        outputs, _ = run_plan(_lowered(candidate.module), self.known.inputs, ideal=True)
+        self.passes += self.known.samples
+        name = self.wanted.output or next(iter(outputs))
+        return outputs[name].astype(np.float64)
+
+    def _losses(self) -> Losses:
+        wanted = self.wanted
+        measured = measure_losses(
+            self.module,
+            self.known.inputs,
+            wanted.ages,
+            wanted.compensation,
+            seed=wanted.seed,
+            output=wanted.output,
+            min_bits=self.placing.min_bits,
+        )
+        self.passes += measured.passes
+        return measured.losses
+
+
+def _lowered(module: ModuleOp) -> ModuleOp:
+    """The plan of a placed module."""
+    plan = module.clone()
+    run(plan, build({}, around("place-parts")[1]), new_context())
+    return plan
+
+
+def promise(module: ModuleOp, placing: ModulePass, args: argparse.Namespace) -> Promised:
+    """The search that a command line asks for."""
+    assert isinstance(placing, PlaceParts)
+    inputs = read_inputs(args.calibration, "--calibration")
+    labels = None if args.labels is None else read_labels(args.labels)
+    arguments = main_function(module).body.block.args
+    batch = max((shape_of(argument) or (1,))[0] for argument in arguments)
+    wanted = Wanted(
+        ages_of(args.age or AGES),
+        None if args.max_loss is None else args.max_loss[0],
+        args.metric,
+        args.compensation,
+        args.repeats or REPEATS,
+        args.seed or 0,
+        args.looked_at,
+    )
+    with status("compiling") as report:
+        return Search(module, placing, *halves(inputs, labels, batch), wanted, report).run()

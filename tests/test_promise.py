@@ -1,0 +1,143 @@
+"""What a measured plan may promise, and h3c --calibration, which looks for the best plan that keeps a promise."""
+
+import json
+import math
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from h3c.compiler.promise import halves
+from h3c.runtime_sim.errors import InputError
+from h3c.runtime_sim.quality.measure import AtAge, Quality
+from h3c.runtime_sim.quality.promise import likely_mse, net_loss, promised_loss, samples_needed
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+MODELS = Path(__file__).parent.parent / "models"
+
+
+def measured(metric: str, reference: float, **ages: AtAge) -> Quality:
+    return Quality(metric, reference, reference, ages, 25, 100, 0, True, {}, ())
+
+
+def test_a_promise_is_the_worst_of_net_loss_and_flips_with_their_intervals() -> None:
+    day = AtAge(0.88, 0.02, 0.01, 0.05, flips=0.04, flips_ci95=0.01)
+    year = AtAge(0.89, 0.02, 0.005, 0.05, flips=0.09, flips_ci95=0.01)
+    assert promised_loss(measured("top1", 0.90, day=day)) == pytest.approx(max(0.02 + 0.01, 0.7 * 0.05))
+    assert promised_loss(measured("top1", 0.90, day=day, year=year)) == pytest.approx(0.7 * 0.10)
+    better = AtAge(0.95, 0.02, 0.01, 0.05, flips=0.0, flips_ci95=0.0)
+    assert promised_loss(measured("top1", 0.90, day=better)) == 0.0
+    rise = measured("perplexity", 4.0, day=AtAge(4.2, 0.1, 0.05, 0.3))
+    assert net_loss(rise, "day") == pytest.approx(0.2)
+    assert promised_loss(rise) == pytest.approx(0.25)
+
+
+def test_samples_that_verify_a_promise_are_those_that_tell_it_from_the_noise_of_flips() -> None:
+    quality = measured("top1", 0.9, day=AtAge(0.9, 0.0, 0.0, 0.05, flips=0.02, flips_ci95=0.0))
+    n = samples_needed(quality, 0.01)
+    assert 2 * math.sqrt(0.02 / n) == pytest.approx(0.01)
+    assert samples_needed(measured("cosine", 1.0, day=AtAge(0.99, 0.0, 0.0, 0.0)), 0.01) == 0
+
+
+def test_the_likely_error_at_which_a_loss_is_reached() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 10)) * 3
+    power = float(np.square(logits).mean())
+    found = likely_mse("top1", 0.05, logits)
+    noisy = logits + rng.normal(size=logits.shape) * math.sqrt(found * power)
+    assert 0.7 * np.mean(noisy.argmax(1) != logits.argmax(1)) == pytest.approx(0.05, rel=0.35)
+    noisy = logits + rng.normal(size=logits.shape) * math.sqrt(likely_mse("mse", 0.3, logits) * power)
+    assert np.square(noisy - logits).mean() == pytest.approx(0.3, rel=0.03)
+    wide = rng.normal(size=(50, 4000))
+    noisy = wide + rng.normal(size=wide.shape) * math.sqrt(likely_mse("cosine", 0.01, wide))
+    cosine = (noisy * wide).sum(1) / np.linalg.norm(noisy, axis=1) / np.linalg.norm(wide, axis=1)
+    assert 1 - cosine.mean() == pytest.approx(0.01, rel=0.05)
+
+
+def test_halves_are_every_other_execution_with_its_labels() -> None:
+    inputs, labels = {"x": np.arange(11)[:, None]}, np.arange(11) * 10
+    known, kept = halves(inputs, labels, 2)
+    assert known.inputs["x"][:, 0].tolist() == [0, 1, 4, 5, 8, 9]
+    assert kept.inputs["x"][:, 0].tolist() == [2, 3, 6, 7]
+    assert kept.labels is not None
+    assert kept.labels.tolist() == [20, 30, 60, 70]
+    with pytest.raises(InputError, match="expected at least 16 samples, two executions, got 11"):
+        halves(inputs, labels, 8)
+    with pytest.raises(InputError, match="expected as many samples of every input, and labels"):
+        halves(inputs, labels[:5], 2)
+
+
+WORDS = ["--dim", "batch=1", "--target", "lionheart"]
+DATA = f"{MODELS / 'digits.npz'}:"
+
+
+def asked(command: Command, folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    data = ["--calibration", f"image={DATA}x_calib", "--labels", f"{DATA}y_calib"]
+    done = command("h3c", MODELS / "digits_mlp.onnx", *WORDS, *data, *words, "--summary", "s.json", "-o", "p.mlir")
+    assert done.returncode == 0, done.stderr
+    return done, json.loads((folder / "s.json").read_text())
+
+
+def test_a_plan_keeps_a_promise_which_stands_in_the_summary(command: Command, tmp_path: Path) -> None:
+    words = ["--max-loss", "2pp", "--age", "1s,1y", "--compensation", "offset", "--repeats", "6"]
+    done, summary = asked(command, tmp_path, *words)
+    quality = summary["quality"]
+    assert list(quality["ages"]) == ["1s", "1y"]
+    assert quality["verdict"] == "kept"
+    assert (quality["metric"], quality["max_loss"]) == ("top1", 0.02)
+    worst = min(at["mean"] - at["ci95"] for at in quality["ages"].values())
+    assert max(quality["reference"] - worst, 0) <= quality["promise"] + 1e-9 <= 0.02
+    assert quality["passes"] > 0
+    assert summary["tiers"]["pcm"]["mac_share"] > 0.3
+    assert f"promise: at most {100 * quality['promise']:.3g} pp of 2 pp allowed is lost: kept" in done.stdout
+    # The plan carries its compensation and trim inputs.
+    labels = ["--labels", f"{DATA}y_test", "--age", "1y", "--repeats", "4"]
+    done = command("h3c-sim", "p.mlir", "--inputs", f"image={DATA}x_test", *labels, "--summary", "t.json", "-q")
+    assert done.returncode == 0, done.stderr
+    test = json.loads((tmp_path / "t.json").read_text())["quality"]
+    year = test["ages"]["1y"]
+    assert quality["promise"] >= test["reference"] - year["mean"] - 1.645 / 1.96 * year["ci95_data"]
+
+
+def test_what_cannot_be_kept_or_verified_is_one_line(command: Command, tmp_path: Path) -> None:
+    words = ["--age", "1y", "--repeats", "3", "--strategy", "homogeneous:pcm", "-q"]
+    done, summary = asked(command, tmp_path, *words, "--max-loss", "0.01pp")
+    assert summary["quality"]["verdict"] == "unreachable"
+    assert summary["quality"]["promise"] > 0.0001
+    assert done.stderr.startswith(
+        "h3c: top1: a loss of at most 0.01 pp is unreachable here: the best plan found promises "
+    )
+    assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "p.mlir").exists()
+    done, summary = asked(command, tmp_path, *words)
+    assert summary["quality"]["verdict"] is None
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--max-loss", "1pp"], "h3c: --max-loss is about quality and needs --calibration"),
+        (["--age", "1d"], "h3c: --age is about quality and needs --calibration"),
+        (["--calibration", f"image={DATA}x_calib", "--max-loss", "1pp"], "h3c: --max-loss: expected a plain number"),
+        (["--calibration", f"image={DATA}x_calib", "--max-loss", "-1"], "h3c: argument --max-loss: expected a number"),
+        (["--calibration", f"image={DATA}x_calib", "--pareto", "3"], "h3c: --calibration goes with one plan"),
+        (["--calibration", "image=x.npz"], "h3c: --calibration image=x.npz: expected X.npz or NAME=X.npz:KEY"),
+    ],
+)
+def test_a_mistake_is_one_line(command: Command, words: list[str], line: str) -> None:
+    done = command("h3c", MODELS / "digits_mlp.onnx", *WORDS, *words)
+    assert done.returncode == 1
+    assert done.stderr.startswith(line)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_data_quality_is_unknown_where_a_tier_errs(command: Command, tmp_path: Path) -> None:
+    done = command("h3c", MODELS / "digits_mlp.onnx", *WORDS, "--summary", "s.json")
+    assert "quality unknown: pcm err" in done.stdout
+    assert json.loads((tmp_path / "s.json").read_text())["quality"] is None
+    done = command("h3c", MODELS / "digits_mlp.onnx", *WORDS, "--strategy", "homogeneous:digital")
+    assert "quality" not in done.stdout
