@@ -261,5 +261,7 @@ def test_a_whole_split_is_the_homogeneous_plan() -> None:
 def test_strategies_that_there_are_not() -> None:
     problem: Problem = toy_problem(*a_toy(1), "latency", 0.0)
     for name in ("pareto", "random", "random:x", "equal:1", "nsga2:1"):
-        with pytest.raises(ValueError, match=r"expected one of exact, greedy, .*, h3pimap, got"):
+        with pytest.raises(
+            ValueError, match=r"expected one of exact, greedy, .*, h3pimap, .*, first-last-digital, got"
+        ):
             run(problem, name, 60, Extras(source_of(*a_toy(1))))

@@ -13,8 +13,9 @@ import numpy as np
 
 from .problem import Floats, Ints, PlacementError
 
-RELATIVE_MSE = "relative mse"
-"""Unit of losses: mean squared error of the model's outputs over the mean square of the digital model's outputs."""
+RELATIVE_MSE, KL = "relative mse", "kl"
+"""Units of losses: mean squared error of the model's outputs over the mean square of the digital model's outputs; the
+Kullback-Leibler divergence of classes' probabilities, in nats."""
 
 
 @dataclass(frozen=True)

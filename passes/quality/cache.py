@@ -18,13 +18,10 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.printer import Printer
 
-from ..placement.losses import Losses
-from ..placement.problem import PlacementError
-
 Array = NDArray[Any]
 
-Found = tuple[Losses, float, float, int]
-"""(losses, passes, seconds, samples), as they were measured."""
+Found = tuple[dict[int, Array], float, float, int]
+"""(losses [tier, output] by operator, passes, seconds, samples), as they were measured."""
 
 FORMAT = 1
 """Counts changes of what is measured and of how it is stored."""
@@ -44,16 +41,13 @@ def load(module: ModuleOp, inputs: Mapping[str, Array], settings: object) -> Fou
             passes, seconds, samples = arrays["counts"].tolist()
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
-    try:
-        return Losses(tables), passes, seconds, int(samples)
-    except PlacementError:
-        return None
+    return tables, passes, seconds, int(samples)
 
 
 def save(module: ModuleOp, inputs: Mapping[str, Array], settings: object, found: Found) -> None:
     """Keep what was measured."""
     losses, *counts = found
-    arrays = {str(position): table for position, table in losses.by_output.items()}
+    arrays = {str(position): table for position, table in losses.items()}
     path = _file(module, inputs, settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

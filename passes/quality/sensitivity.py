@@ -12,7 +12,7 @@ errors grow with age by nearly the same factor everywhere.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ from ...runtime_sim.walk import main_function
 from ...runtime_sim.weights import STORE, WeightStore
 from ..assign_arrays import AssignArrays
 from ..lower_to_tile import LowerToTile
-from ..placement.losses import Losses
+from ..placement.losses import KL, RELATIVE_MSE, Losses
 from ..placement.pricing import ChipPricer
 from ..placement.problem import Floats, Ints
 from ..units import units_of
@@ -51,11 +51,13 @@ SEEN_BY_CONVERTERS = 32
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: `inputs_used` samples, `realisations` of each tier, `groups` of outputs an operator."""
+    """What is measured: the `unit` of losses; how much: `inputs_used` samples, `realisations` of each tier, `groups` of
+    outputs an operator."""
 
     inputs_used: int = 8
     realisations: int = 8
     groups: int = 8
+    unit: Literal["relative mse", "kl"] = RELATIVE_MSE
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def measure_losses(
     settings = (condition, effort, output, min_bits)
     found = load(module, used, settings)
     if found is not None:
-        return MeasuredLosses(*found, cached=True)
+        return MeasuredLosses(Losses(found[0], effort.unit), *found[1:], cached=True)
     start = time.process_time()
     measuring = _Measuring(_all_digital(module), used, condition, effort, output, store)
     allowed = _tiers_allowed(module, chip, min_bits)
@@ -114,8 +116,10 @@ def measure_losses(
             losses[position] = table
         if progress is not None:
             progress(position + 1, len(allowed))
-    result = MeasuredLosses(Losses(losses), measuring.passes, time.process_time() - start, measuring.samples)
-    save(module, used, settings, (result.losses, result.passes, result.seconds, result.samples))
+    result = MeasuredLosses(
+        Losses(losses, effort.unit), measuring.passes, time.process_time() - start, measuring.samples
+    )
+    save(module, used, settings, (losses, result.passes, result.seconds, result.samples))
     return result
 
 
@@ -166,7 +170,8 @@ class _Measuring:
         per_execution = len(clean) // self._replay.executions
         self._executions = min(-(-effort.inputs_used // per_execution), self._replay.executions)
         self.samples = self._executions * per_execution
-        self._difference = Difference(clean[: self.samples])
+        difference = Difference(clean[: self.samples])
+        self._loss = difference.kl if effort.unit == KL else difference.relative_mse
         macs = [self._replay.macs(op) for op in self._replay.mvms]
         self._share_after = np.append(np.cumsum(macs[::-1])[::-1][1:], 0.0) / max(sum(macs), 1)
         self.passes = float(self.samples)
@@ -216,7 +221,7 @@ class _Measuring:
                 at = (*[slice(None)] * _outputs_axis(op), group)
                 copy[at] = noisy[at]
             outputs = self._replay.outputs_with(op, copies.reshape(-1, *clean.shape[1:]), len(clean))
-            losses.append(self._difference.relative_mse(outputs[self._output]))
+            losses.append(self._loss(outputs[self._output]))
             self.passes += len(some) * self.samples * float(self._share_after[position])
         return np.concatenate(losses)
 

@@ -19,13 +19,17 @@ from ...dialects.tile import MvmOp
 from ...dialects.values import shape_of
 from ..arithmetic import Arithmetic, Exact, Inputs, Weights, held, magnitude
 from ..interface import checked_inputs, outputs_of, result_names
-from ..numbers import VALUE_BYTES, PlanRun, largest_value
+from ..numbers import PlanRun, largest_value
 from ..quantise import Codes
 from ..sessions import Each, Ragged, Same, Values
 from ..walk import definition, main_function, steps, visit
 from ..weights import STORE, WeightStore
 
 Array = NDArray[Any]
+
+VALUE_BYTES = 16 << 20
+"""As many executions are run at a time as let the plan's largest value take this much: many regions run, and the memory
+of each one's session stays."""
 
 
 @dataclass(frozen=True)
