@@ -42,17 +42,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .boxes import ARRAY_PARTS, Boxes, BoxSearch, Variant, search
+from .boxes import ARRAY_PARTS, INTERVALS, Boxes, BoxSearch, Reads, Variant, search
 from .parts import Part, Prices, part_at, part_sets
 from .problem import STREAMED, Family, Floats, Ints
 from .tables import first_copies
 
-LEVELS = ((32, 16), (8, 64), (8, 256))
+LEVELS = ((32, 16), (8, 64))
 """For each level into how many cells each cell is cut, and the most rows of a table that are looked at."""
-DEPTH = len(LEVELS) + 1
-"""The last level looks into cells, with all rows (module `boxes`)."""
-BOXES = 3000
-"""At most so many boxes are looked at for an operator in one round, and fewer the more rounds there are."""
+BOXES = (200, 3000)
+"""The levels after these look into cells, with all rows (module `boxes`): at most at so many boxes for an operator in
+one round, and fewer the more rounds there are."""
+DEPTH = len(LEVELS) + len(BOXES)
+MANY_ROWS = (8, 256)
+"""One more level, before cells are looked into, where they would be looked into with fewer rows."""
 MOST_CELLS = 64
 """More cells than these are not cut."""
 SETTLED = 3
@@ -81,7 +83,8 @@ def operator_bound(
 ) -> OperatorBound:
     """At most what any plan of the operator costs at `prices`, and at most `target`.
 
-    Refining stops when what is left to gain is at most `enough`. Depth 1 and 2 cut time into cells, 3 looks into them.
+    Refining stops when what is left to gain is at most `enough`. Depth 1 and 2 cut time into cells, deeper ones look
+    into them.
     """
     least, cells = target, list[tuple[Ints, Ints]]()
     for family in families:
@@ -126,22 +129,27 @@ def _round_bound(
     low, high = _first_cell(family, total, prices, target)
     thetas = _thetas(family, prices, int(low[0]), target)
     tries = [(theta, line) for theta in thetas for line in prices.losses]
-    least, of_sets, sets = target, np.zeros((0, 0)), np.zeros((0, 0), np.int64)
-    for level, (split, rows) in enumerate(LEVELS[:depth]):
-        low, high = _cut(low, high, max(1, min(split, MOST_CELLS // len(low))))
-        best, of_sets = np.full(len(low), -np.inf), np.full((1, len(low)), -np.inf)
+    levels = LEVELS[:depth]
+    if depth > len(LEVELS) and any(len(t.outputs) > INTERVALS for t in family.tables if t.mode != STREAMED):
+        levels += (MANY_ROWS,)
+    sets = part_sets(family.tables)
+    least, of_sets = target, np.full((len(sets), len(low)), -np.inf)
+    for level, (split, rows) in enumerate(levels):
+        # What bounds a cell bounds all that it is cut into.
+        low, high, within = _cut(low, high, max(1, min(split, MOST_CELLS // len(low))))
+        of_sets = of_sets[:, within]
         for theta, line in tries[: len(prices.losses)] if level == 0 else tries:
-            at = np.flatnonzero(best < target - enough)
+            open_ = of_sets < target - enough
+            at, some = np.flatnonzero(open_.any(axis=0)), np.flatnonzero(open_.any(axis=1))
             if not len(at):
                 break
-            parts = [part_at(table, prices, family, theta, rows, line) for table in family.tables]
-            sets = part_sets(parts)
-            if len(of_sets) < len(sets):
-                of_sets = np.repeat(of_sets, len(sets), axis=0)
+            used = np.unique(sets[some][sets[some] >= 0])
+            parts = [part_at(family.tables[i], prices, family, theta, rows, line) for i in used.tolist()]
+            mine = np.where(sets[some] >= 0, np.searchsorted(used, sets[some]), -1)
             fixed = prices.per_ps * (1 - theta.sum()) * low[at] + line.offset
-            bounds = _set_bounds(parts, sets, total, high[at], prices.per_ps * theta[0]) + fixed
-            of_sets[:, at] = np.maximum(of_sets[:, at], bounds)
-            best[at] = of_sets[:, at].min(axis=0)
+            bounds = _set_bounds(parts, mine, total, high[at], prices.per_ps * theta[0]) + fixed
+            of_sets[np.ix_(some, at)] = np.maximum(of_sets[np.ix_(some, at)], bounds)
+        best = of_sets.min(axis=0)
         open_ = best < target - enough
         least = min(least, float(best[~open_].min(initial=np.inf)))
         low, high, of_sets = low[open_], high[open_], of_sets[:, open_]
@@ -154,9 +162,8 @@ def _round_bound(
             if theta.sum() in (0, 1)
             for line in prices.losses
         ]
-        bound, cells = _boxed(
-            every, sets, total, prices, (low, high, of_sets), target, enough, BOXES // min(family.rounds, 4)
-        )
+        most = BOXES[depth - len(LEVELS) - 1] // min(family.rounds, 4)
+        bound, cells = _boxed(every, sets, total, prices, (low, high, of_sets), target, enough, most)
         return min(least, bound), cells
     return min(least, float(of_sets.min())), (low, high)
 
@@ -173,6 +180,7 @@ def _boxed(
 ) -> tuple[float, tuple[Ints, Ints]]:
     """The bound of cells [low, high) with bounds of each set of parts, by looking into those below the target."""
     low, high, bounds = cells
+    reads = [Reads(part) for part in variants[0][0]]
     searches: dict[int, BoxSearch] = {}
     boxes: dict[int, Boxes] = {}
     least, left = np.inf, np.zeros(len(low), np.bool_)
@@ -185,7 +193,7 @@ def _boxed(
             open_ = np.zeros_like(open_)
         least = min(least, float(bounds[s][~open_].min(initial=np.inf)))
         if open_.any():
-            searches[s] = BoxSearch(variants, used, total, prices, target - enough)
+            searches[s] = BoxSearch(variants, used, reads, total, prices, target - enough)
             boxes[s] = searches[s].start(low[open_], high[open_], bounds[s][open_])
     if not boxes:
         return least, (low[left], high[left])
@@ -197,7 +205,7 @@ def _boxed(
 def _first_cell(family: Family, total: int, prices: Prices, target: float) -> tuple[Ints, Ints]:
     """Two cells [lo, hi) of time: to where time alone costs the target, and beyond. No round is faster."""
     start = _earliest(family, total)
-    end = max(int(table.latency_ps.max()) for table in family.tables) + 1
+    end = max(table.slowest_ps for table in family.tables) + 1
     if prices.per_ps > 0:
         end = min(end, int(target / prices.per_ps) + 1)
     end = max(end, start + 1)
@@ -206,7 +214,7 @@ def _first_cell(family: Family, total: int, prices: Prices, target: float) -> tu
 
 def _earliest(family: Family, total: int) -> int:
     """A time before which the tiers together cannot have done `total` outputs."""
-    fastest = [(table, np.maximum.accumulate(table.floor_latency_ps.min(axis=1))) for table in family.tables]
+    fastest = [(table, table.fastest_ps) for table in family.tables]
     early, late = 0, max(int(f[-1]) for _, f in fastest)
     while late - early > 1:
         middle = (early + late) // 2
@@ -229,8 +237,8 @@ def _thetas(family: Family, prices: Prices, start: int, target: float, worth: fl
     return result
 
 
-def _cut(low: Ints, high: Ints, split: int) -> tuple[Ints, Ints]:
-    """Each cell in `split`, by a geometric scale; one without end is cut at its beginning."""
+def _cut(low: Ints, high: Ints, split: int) -> tuple[Ints, Ints, Ints]:
+    """Each cell in `split`, by a geometric scale; one without end is cut at its beginning. Last, what each was in."""
     top = np.minimum(high, low + low // 4 + split)
     top = np.where(high < 2**60, high, top)
     share = np.arange(split + 1) / split
@@ -238,8 +246,9 @@ def _cut(low: Ints, high: Ints, split: int) -> tuple[Ints, Ints]:
     inner[:, 0], inner[:, -1] = low, top
     rest = top < high
     lows, highs = np.append(inner[:, :-1], top[rest]), np.append(inner[:, 1:], high[rest])
+    within = np.append(np.repeat(np.arange(len(low)), split), np.flatnonzero(rest))
     keep = highs > lows
-    return lows[keep], highs[keep]
+    return lows[keep], highs[keep], within[keep]
 
 
 def _set_bounds(parts: list[Part], sets: Ints, total: int, high: Ints, per_tail_ps: float) -> Floats:
@@ -268,7 +277,7 @@ def _set_bounds(parts: list[Part], sets: Ints, total: int, high: Ints, per_tail_
     value = slopes * total + fills * filled[:, None, :]
     for tier in range(sets.shape[1]):
         value += all_terms[sets[:, tier]]
-    tails = np.array([*(float(part.tail) for part in parts), np.inf])
+    tails = np.array([*(float(part.table.tail_ps) for part in parts), np.inf])
     least = value.max(axis=1) + per_tail_ps * tails[sets].min(axis=1)[:, None]
     return np.where(able, least, np.inf)
 
@@ -311,8 +320,7 @@ def _costs(part: Part, within: Ints) -> Floats:
 def _reach(part: Part, cost: Floats | None, within: Ints) -> Ints:
     """[cell]: the most outputs that the part can do in time and within the tier."""
     if cost is None:
-        fastest = np.maximum.accumulate(part.table.floor_latency_ps[:, 0])
-        row = np.searchsorted(fastest, within, side="right")
+        row = np.searchsorted(part.table.fastest_ps, within, side="right")
         return np.where(row > 0, part.table.outputs[np.maximum(row, 1) - 1], 0)
     able = np.isfinite(cost[-len(part.last) :])
     row = np.where(able.any(axis=0), len(able) - able[::-1].argmax(axis=0), 0)

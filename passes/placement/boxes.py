@@ -66,7 +66,7 @@ class Boxes:
         return Boxes(*(np.concatenate([getattr(b, f.name) for b in boxes]) for f in fields(Boxes)))
 
 
-class _Reads:
+class Reads:
     """By interval of a part: the least off-chip reads and times of a part whose outputs are there or beyond."""
 
     def __init__(self, part: Part) -> None:
@@ -98,7 +98,7 @@ class _Idle:
     reads.
     """
 
-    def __init__(self, others: list[_Reads]) -> None:
+    def __init__(self, others: list[Reads]) -> None:
         starts = [np.arange(0, len(r.latency), -(-len(r.latency) // IDLE_ROWS)) for r in others]
         times = [r.latency[start] for r, start in zip(others, starts, strict=True)]
         self.times = np.unique(np.concatenate([[0], *times]))
@@ -126,11 +126,19 @@ Variant = tuple[list[Part], Floats, float]
 class BoxSearch:
     """Boxes of one set of parts. `variants`: all parts, with all rows, at each try; a bound of `goal` is enough."""
 
-    def __init__(self, variants: list[Variant], chosen: list[int], total: int, prices: Prices, goal: float) -> None:
+    def __init__(
+        self,
+        variants: list[Variant],
+        chosen: list[int],
+        reads: list[Reads],
+        total: int,
+        prices: Prices,
+        goal: float,
+    ) -> None:
         self.goal = goal
         self.variants = [([parts[i] for i in chosen], theta, offset) for parts, theta, offset in variants]
         self.parts, self.total, self.per_ps = self.variants[0][0], total, prices.per_ps
-        self.reads = [_Reads(part) for part in self.parts]
+        self.reads = [reads[i] for i in chosen]
         self.readers = np.array([r.reads for r in self.reads])
         if self.readers.sum() < 2:
             self.readers[:] = False
@@ -199,7 +207,7 @@ class BoxSearch:
         return self.bounded(Boxes.join(children))
 
     def _at(self, name: str, outputs: Ints) -> Ints:
-        """[box, part]: what `_Reads` says of each part from `outputs` on."""
+        """[box, part]: what `Reads` says of each part from `outputs` on."""
         columns = [getattr(r, name)[r.row(outputs[:, i])] for i, r in enumerate(self.reads)]
         return np.stack(columns, axis=1)
 

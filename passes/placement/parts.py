@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product as combinations
@@ -61,8 +62,6 @@ class Part:
     cost: Floats
     alpha: float
     beta: float
-    tail: int
-    """The shortest time beside off-chip reads, in picoseconds."""
 
     @cached_property
     def above(self) -> LeastBetween:
@@ -98,8 +97,6 @@ def part_at(
     """A table of a family at prices, with at most about `rows` rows: first and last rows of intervals."""
     rounds, short = family.rounds, family.outputs - family.last
     time = prices.per_ps * theta
-    tail = int((table.floor_latency_ps - table.floor_shared_ps[0]).min())
-    tail = min(tail, int((table.latency_ps - table.shared_ps[0]).min()))
     own, ports = 0.0, np.zeros(len(table.shared_ps))
     if len(prices.busy):
         # Ports come last; a tier is busy as long as its part takes.
@@ -112,7 +109,7 @@ def part_at(
         values = values + each * outputs
         beta = float((values[-1] - values[0]) / max(outputs[-1] - outputs[0], 1.0))
         every = np.arange(len(outputs))
-        return Part(table, every, every, outputs, outputs, values, float((values - beta * outputs).min()), beta, tail)
+        return Part(table, every, every, outputs, outputs, values, float((values - beta * outputs).min()), beta)
     stride = -(-len(table.outputs) // rows)
     first = np.arange(0, len(table.outputs), stride)
     last = np.minimum(first + stride, len(table.outputs)) - 1
@@ -144,7 +141,7 @@ def part_at(
     # One more column: no number of copies is fast enough.
     cost = np.append(cost, np.full((len(cost), 1), np.inf), axis=1)
     fill = np.tile(fill, 2 if both else 1).astype(np.float64)
-    return Part(table, first, last, outputs.astype(np.float64), fill, cost, 0.0, 0.0, tail)
+    return Part(table, first, last, outputs.astype(np.float64), fill, cost, 0.0, 0.0)
 
 
 def _timed(time: Floats, shared_ps: Ints) -> Floats:
@@ -152,8 +149,8 @@ def _timed(time: Floats, shared_ps: Ints) -> Floats:
     return np.tensordot(time, shared_ps, 1) if time.any() else np.zeros(shared_ps.shape[1:])
 
 
-def part_sets(parts: list[Part]) -> Ints:
-    """[set, tier]: every set of parts with at most one a tier, by index; -1 for none."""
-    tiers = sorted({part.table.tier for part in parts})
-    choices = [[-1, *(i for i, part in enumerate(parts) if part.table.tier == tier)] for tier in tiers]
+def part_sets(tables: Sequence[PartTable]) -> Ints:
+    """[set, tier]: every set of parts with at most one a tier, by the index of their tables; -1 for none."""
+    tiers = sorted({table.tier for table in tables})
+    choices = [[-1, *(i for i, table in enumerate(tables) if table.tier == tier)] for tier in tiers]
     return np.array([chosen for chosen in combinations(*choices) if any(i >= 0 for i in chosen)], np.int64)

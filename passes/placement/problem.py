@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,6 +66,22 @@ class PartTable:
     floor_energy_pj: Floats
     floor_arrays: Ints
     floor_shared_ps: Ints
+
+    @cached_property
+    def tail_ps(self) -> int:
+        """The shortest time of a part beside its off-chip reads."""
+        beside = (self.floor_latency_ps - self.floor_shared_ps[0], self.latency_ps - self.shared_ps[0])
+        return min(int(ps.min()) for ps in beside)
+
+    @cached_property
+    def fastest_ps(self) -> Ints:
+        """By row a time before which none of its outputs are done by any number of copies; never falls."""
+        return np.maximum.accumulate(self.floor_latency_ps.min(axis=1))
+
+    @cached_property
+    def slowest_ps(self) -> int:
+        """The longest time of a part."""
+        return int(self.latency_ps.max())
 
 
 @dataclass(frozen=True)

@@ -128,30 +128,38 @@ class Search:
         """The least of a latency + b energy over plans of the options so far."""
         return self.constant(a, b) + leaves[0].bound * SAFE
 
-    def hard(self, leaves: list[Relaxed], a: float, b: float, depth: int) -> tuple[float, list[OperatorBound]]:
-        """The least of a latency + b energy over all plans; and the operators' bounds in the first leaf."""
-        least, first = np.inf, list[OperatorBound]()
+    def hard(
+        self, leaves: list[Relaxed], a: float, b: float, depth: int, goal: float = np.inf
+    ) -> tuple[float, list[OperatorBound]]:
+        """The least of a latency + b energy over all plans; and the operators' bounds in the first leaf.
+
+        A bound of `goal` is enough: operators are looked into, the loosest first, until the bound is there. Every
+        number on the way is a bound by itself, so that where it stops does not matter for its truth.
+        """
+        constant, many = self.constant(a, b), self.pool.multiplicity
+        least, first = (goal - constant) / SAFE * (1 + WHOLE), list[OperatorBound]()
         for leaf in leaves:
-            parts = float(self.pool.multiplicity @ leaf.least)
-            # A leaf well above the least may be bounded roughly.
-            slack = max(CLOSE, (leaf.bound - least) / parts if least < leaf.bound else 0.0)
-            every = range(len(self.problem.types))
-            bounds = self.operator_bounds(leaf, a, b, depth if least == np.inf else min(PEEK, depth), slack, every)
+            parts = float(many @ leaf.least)
+            # A leaf well above what is wanted may be bounded roughly.
+            slack = max(CLOSE, (leaf.bound - least) / parts if least < leaf.bound and parts > 0 else 0.0)
+            bounds = self.operator_bounds(leaf, a, b, min(PEEK, depth), slack, range(len(many)))
             found = np.array([bound.value for bound in bounds])
-            constant = constant_term(self.pool, leaf.box, leaf.prices, leaf.scratch_prices, leaf.budget_prices)
-            if least < np.inf and depth > PEEK:
-                # In other leaves only so many operators are looked into, the loosest first, until they are above.
-                for k in np.argsort(-self.pool.multiplicity * (leaf.least - found), kind="stable").tolist():
-                    missing = least - (float(self.pool.multiplicity @ found) + constant)
+            rest = constant_term(self.pool, leaf.box, leaf.prices, leaf.scratch_prices, leaf.budget_prices)
+            # A short look into all operators comes before a long one into few.
+            for level in range(PEEK + 1, depth + 1):
+                for k in np.argsort(-many * (leaf.least - found), kind="stable").tolist():
+                    missing = least - (float(many @ found) + rest)
                     if missing <= 0:
                         break
-                    needed = found[k] + missing * (1 + WHOLE) / self.pool.multiplicity[k]
-                    rough = max(slack, 1 - float(needed / leaf.least[k]))
-                    found[k] = max(found[k], self.operator_bounds(leaf, a, b, depth, rough, (k,))[0].value)
-            value = float(self.pool.multiplicity @ found) + constant
-            least = min(least, value)
+                    needed = found[k] + missing * (1 + WHOLE) / many[k]
+                    if found[k] < min(needed, leaf.least[k] * (1 - CLOSE)):
+                        rough = max(CLOSE, 1 - float(needed / leaf.least[k]))
+                        bounds[k] = self.operator_bounds(leaf, a, b, level, rough, (k,))[0]
+                        found[k] = max(found[k], bounds[k].value)
+            value = float(many @ found) + rest
+            least = min(least, value) if first else value
             first = first or bounds
-        return self.constant(a, b) + least * SAFE, first
+        return constant + least * SAFE, first
 
     def operator_bounds(
         self, leaf: Relaxed, a: float, b: float, depth: int, enough: float, kinds: Iterable[int]

@@ -89,24 +89,28 @@ def _single(search: Search) -> float:
     if few is not None:
         least = _few_line(search, a, b, few).least
     else:
+        unit = 1000 if a else 1
         leaves = search.leaves(a, b)
-        least, bounds = search.hard(leaves[:1], a, b, PEEK)
-        if search.refine(leaves[0], bounds, a, b):
+        if search.refine(leaves[0], search.hard(leaves[:1], a, b, PEEK)[1], a, b):
             leaves = search.leaves(a, b)
+        # Before any bound is worked for, so near that there is room for it; the last effort only where there is none.
+        for effort, near in zip(EFFORTS, (GOOD / 2, GOOD / 2, GOOD), strict=True):
+            if search.value(search.best) * unit > search.soft(leaves, a, b) * (1 + near):
+                search.plan(leaves[0], a, b, effort)
         least = 0.0
         for _ in range(ROUNDS):
             before = search.soft(leaves, a, b)
-            found, bounds = search.hard(leaves, a, b, FULL)
+            goal = search.value(search.best) / (1 + GOOD) * unit
+            found, bounds = search.hard(leaves, a, b, FULL, goal if goal < before else np.inf)
             least = max(least, found)
-            if not search.refine(leaves[0], bounds, a, b):
+            if least >= goal or not search.refine(leaves[0], bounds, a, b):
                 break
             leaves = search.leaves(a, b)
             if search.soft(leaves, a, b) >= before * (1 - MOVED):
                 break
-        bound = least / 1000 if a else least
         for effort in EFFORTS:
             for leaf in leaves[:LEAVES]:
-                if search.value(search.best) > bound * (1 + GOOD):
+                if search.value(search.best) > least / unit * (1 + GOOD):
                     search.plan(leaf, a, b, effort)
     return least / 1000 if a else least
 
