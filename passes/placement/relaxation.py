@@ -122,6 +122,8 @@ class Relaxed:
     scratch: Floats
     """S, in shares of the tiers."""
     box: Box
+    pool: Pool
+    """What the options above are counted in."""
 
 
 def constant_term(pool: Pool, box: Box, prices: Floats, scratch_prices: Floats, budget_prices: Floats) -> float:
@@ -152,7 +154,7 @@ def relax(pool: Pool, cost: Floats, box: Box | None = None) -> Relaxed | None:
         if best is None or bound * scale > best.bound:
             reduced = (total - least[pool.kind]) * scale
             multipliers = prices * scale, scratch_prices * scale, budget_prices * scale
-            best = Relaxed(bound * scale, *multipliers, 0.0, reduced, least * scale, *master.solution(), box)
+            best = Relaxed(bound * scale, *multipliers, 0.0, reduced, least * scale, *master.solution(), box, pool)
         new = np.setdiff1d(pool.first_least(total), master.columns)
         if value - bound <= ENOUGH * abs(value) or not len(new):
             break

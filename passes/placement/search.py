@@ -202,10 +202,11 @@ class Search:
 
         They meet it at the mix of splits that the leaf chose, and at the best options of several times.
         """
-        curve, pool = self.problem.types[kind].curve, self.pool
+        pool = leaf.pool
+        curve = pool.problem.types[kind].curve
         assert curve is not None
         mine = pool.kind[leaf.columns] == kind
-        splits = self.problem.types[kind].options.all_outputs.astype(np.float64)
+        splits = pool.problem.types[kind].options.all_outputs.astype(np.float64)
         chosen = leaf.shares[mine] @ splits[pool.option[leaf.columns[mine]]] / leaf.shares[mine].sum()
         own = np.flatnonzero(pool.kind == kind)
         own = own[np.argsort(leaf.reduced[own], kind="stable")][:NEAR_LINES]

@@ -108,9 +108,11 @@ def _single(search: Search) -> float:
             leaves = search.leaves(a, b)
             if search.soft(leaves, a, b) >= before * (1 - MOVED):
                 break
+        # A plan near the options' bound has little to gain, however far below the bound of all plans is.
+        room = search.soft(leaves, a, b) * (1 + GOOD / 2)
         for effort in EFFORTS:
             for leaf in leaves[:LEAVES]:
-                if search.value(search.best) > least / unit * (1 + GOOD):
+                if search.value(search.best) * unit > max(least * (1 + GOOD), room):
                     search.plan(leaf, a, b, effort)
     return least / 1000 if a else least
 
@@ -126,7 +128,10 @@ def _edp(search: Search) -> float:
         _improve(search, best.a, best.b, FULL)
     _improve(search, search.best.energy_pj, float(search.best.latency_ps), PEEK)
     lines = _hull(search)
-    return min(_product(corner) for corner in _corners(_hardened(search, lines))) * SAFE
+    lines = _hardened(search, lines)
+    # Whatever the lines between are worth, no plan is below both ends.
+    ends = _product((lines[0].least, lines[-1].least))
+    return max(ends, min(_product(corner) for corner in _corners(lines))) * SAFE
 
 
 def _improve(search: Search, a: float, b: float, depth: int) -> None:
@@ -203,26 +208,38 @@ def _hardened(search: Search, soft: list[_Line]) -> list[_Line]:
         return _Line(a, b, search.hard(leaves, a, b, depth)[0], 0.0, 0.0)
 
     goal = min(_product(corner) for corner in _corners(soft)) * (1 - LOOSE)
-    depths = {0.0: 1, np.inf: 1}
+    goal = min(goal, search.value(search.best) / (1 + GOOD))
+    depths, at = {0.0: 1, np.inf: 1}, 0
     lines = [harden(1.0, 0.0, 1), harden(0.0, 1.0, 1)]
     a, b = search.best.energy_pj, float(search.best.latency_ps)
     for _ in range(HARD_LINES):
         if a > 0 and b > 0 and all(abs(line.slope * a / b - 1) > SAME for line in lines):
             lines.append(harden(a, b, FULL))
-            lines.sort(key=lambda each: each.slope)
         else:
-            # No line between is left to try: those at the corner are made as good as they can be.
-            rough = [line for line in lines if depths.get(line.slope, FULL) < FULL]
+            # No line between is left to try: those that meet at the corner are made as good as they can be.
+            rough = [line for line in lines[at : at + 2] if depths.get(line.slope, FULL) < FULL]
             if not rough:
                 break
             for line in rough:
                 depths[line.slope] = FULL
                 lines[lines.index(line)] = harden(line.a, line.b, FULL)
-        corner = min(_corners(lines), key=_product)
-        if _product(corner) >= goal or search.left() <= 0:
+        lines = _bounding(lines)
+        corners = _corners(lines)
+        at = min(range(len(corners)), key=lambda i: _product(corners[i]))
+        if _product(corners[at]) >= goal or search.left() <= 0:
             break
-        a, b = corner[1], corner[0]
+        a, b = corners[at][1], corners[at][0]
     return lines
+
+
+def _bounding(lines: list[_Line]) -> list[_Line]:
+    """The lines by slope, without those below the corner of their neighbours: these bound nothing."""
+    kept: list[_Line] = []
+    for line in sorted(lines, key=lambda each: each.slope):
+        while len(kept) > 1 and kept[-1].cuts(_corner(kept[-2], line)) <= 0:
+            kept.pop()
+        kept.append(line)
+    return kept
 
 
 def _corners(lines: list[_Line]) -> list[tuple[float, float]]:
