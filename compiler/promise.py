@@ -45,11 +45,11 @@ Verdict = Literal["kept", "unverifiable", "unreachable"]
 
 TRIMMED_WITH = 32
 """Samples of the calibration data that a plan carries for trims."""
-CHECKS = 5
+CHECKS = 8
 """Realisations of a check while budgets are tried."""
 TIGHTER, LOOSER = 4.0, 2.0
 """Steps of the budget."""
-FIRST = 8.0
+FIRST = 32.0
 """By how much the first budget is tighter than where the promise is likely to break."""
 RETREATS = 3
 """How often a first budget that fails is made tighter."""
