@@ -34,14 +34,21 @@ def digits() -> dict[str, Array]:
         return dict(file)
 
 
-def two_layers(path: Path, first: Array, second: Array) -> Path:
-    """y = (x @ first) @ second."""
-    nodes = [oh.make_node("MatMul", ["x", "w"], ["h"], name="a"), oh.make_node("MatMul", ["h", "v"], ["y"], name="b")]
+def two_layers(path: Path, first: Array, second: Array, *, quantised: bool = False) -> Path:
+    """y = (x @ first) @ second; `quantised`: its softmax in 256 steps, as int8."""
+    last = "z" if quantised else "y"
+    nodes = [oh.make_node("MatMul", ["x", "w"], ["h"], name="a"), oh.make_node("MatMul", ["h", "v"], [last], name="b")]
+    steps = [onh.from_array(np.array(1 / 256, np.float32), "s"), onh.from_array(np.array(-128, np.int8), "p")]
+    if quantised:
+        nodes += [
+            oh.make_node("Softmax", ["z"], ["q"], name="c"),
+            oh.make_node("QuantizeLinear", ["q", "s", "p"], ["y"], name="d"),
+        ]
     infos = [
         oh.make_tensor_value_info("x", 1, [1, len(first)]),
         oh.make_tensor_value_info("y", 1, [1, second.shape[1]]),
     ]
-    weights = [onh.from_array(first, "w"), onh.from_array(second, "v")]
+    weights = [onh.from_array(first, "w"), onh.from_array(second, "v"), *(steps if quantised else [])]
     graph = oh.make_graph(nodes, "two", infos[:1], infos[1:], weights)
     onnx.save(oh.make_model(graph, opset_imports=[oh.make_opsetid("", 17)], ir_version=8), path)
     return path
@@ -66,6 +73,21 @@ def test_losses_of_a_linear_model_are_those_of_error_propagation(tmp_path: Path)
     hidden = x @ first
     last = RELATIVE**2 * (np.square(hidden)[:, :, None] * np.square(second)).sum(axis=1).mean(axis=0)
     assert found[1][photonic] == pytest.approx(last / second.shape[1] / power, rel=0.05)
+
+
+def test_quantised_probabilities_count_as_the_logits_behind_them(tmp_path: Path) -> None:
+    """All of these are 0 or 1 in steps of a 256th, whatever the errors; the logits behind them do move."""
+    rng = np.random.default_rng(2)
+    first, second = (20 * rng.normal(size=shape).astype(np.float32) for shape in ((16, 6), (6, 5)))
+    chip, x = chip_file(tmp_path, "h3pimap", photonic=PHOTONIC), rng.normal(size=(32, 16)).astype(np.float32)
+    found: list[dict[int, Array]] = []
+    for quantised in (False, True):
+        model = two_layers(tmp_path / f"{quantised}.onnx", first, second, quantised=quantised)
+        found.append(measure_losses(unplaced(model, chip, None), {"x": x}, ["1s"]).losses.by_output)
+    plain, behind = found
+    assert all(plain[position][2].sum() > 0 for position in plain)
+    for position, table in plain.items():
+        np.testing.assert_allclose(behind[position], table, rtol=1e-4)
 
 
 def test_groups_share_their_loss_by_the_size_of_errors(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ depends on the operator is computed anew (`runtime_sim.quality.replay`). Many re
 Cheap first: how far an output's own values are off is known without any pass. Outputs are sorted by it before they are
 grouped, and within a group the measured loss is shared in proportion to it. What is measured is the oldest age, as
 errors grow with age by nearly the same factor everywhere.
+
+Where outputs are quantised probabilities, the results of the last product count in their place.
 """
 
 import time
@@ -28,7 +30,7 @@ from ...runtime_sim.interface import result_names
 from ...runtime_sim.kinds.noise import Compensation
 from ...runtime_sim.noise.ages import parse_age
 from ...runtime_sim.product import Product, product_of
-from ...runtime_sim.quality.difference import Difference
+from ...runtime_sim.quality.difference import Difference, are_probabilities, as_shares
 from ...runtime_sim.quality.probe import Condition, Probe
 from ...runtime_sim.quality.replay import Replay
 from ...runtime_sim.walk import main_function
@@ -45,6 +47,8 @@ Array = NDArray[Any]
 MatrixOps = list[MatmulOp | ConvOp]
 
 DIGITAL = "digital"
+STEPS = 256.0
+"""Quantised probabilities are multiples of one over this: the scale of softmaxes in integers of 8 bits."""
 SEEN_BY_CONVERTERS = 32
 """Inputs, at most, that ranges of converters, and trims, are set with."""
 
@@ -171,10 +175,29 @@ class _Measuring:
         self._executions = min(-(-effort.inputs_used // per_execution), self._replay.executions)
         self.samples = self._executions * per_execution
         difference = Difference(clean[: self.samples])
+        if effort.unit == RELATIVE_MSE:
+            difference = self._of_logits(clean) or difference
         self._loss = difference.kl if effort.unit == KL else difference.relative_mse
         macs = [self._replay.macs(op) for op in self._replay.mvms]
         self._share_after = np.append(np.cumsum(macs[::-1])[::-1][1:], 0.0) / max(sum(macs), 1)
         self.passes = float(self.samples)
+
+    def _of_logits(self, clean: Array) -> Difference | None:
+        """If outputs are quantised probabilities, compare what they are made of, the last product's results: most of
+        what moves those is lost in the steps of a probability near 0 or 1. None if they are not known to be."""
+        last = self._replay.mvms[-1] if self._replay.mvms else None
+        logits = None if last is None else self._replay.value(last.result)
+        shares = as_shares(clean)
+        if (
+            logits is None
+            or not are_probabilities(shares)
+            or not np.array_equal(shares * STEPS, np.rint(shares * STEPS))
+        ):
+            return None
+        if logits[0].size != clean[0].size * self.samples // self._executions:
+            return None
+        self._replay.watched = last
+        return Difference(logits[: self._executions])
 
     def losses(self, position: int, tiers: Sequence[int]) -> Floats | None:
         """[tier, output] of one operator, infinite for tiers other than `tiers`; None if no data reach it."""
@@ -221,7 +244,8 @@ class _Measuring:
                 at = (*[slice(None)] * _outputs_axis(op), group)
                 copy[at] = noisy[at]
             outputs = self._replay.outputs_with(op, copies.reshape(-1, *clean.shape[1:]), len(clean))
-            losses.append(self._loss(outputs[self._output]))
+            seen = self._replay.seen
+            losses.append(self._loss(outputs[self._output] if seen is None else seen))
             self.passes += len(some) * self.samples * float(self._share_after[position])
         return np.concatenate(losses)
 

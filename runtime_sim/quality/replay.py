@@ -19,6 +19,7 @@ from ...dialects.tile import MvmOp
 from ...dialects.values import shape_of
 from ..arithmetic import Arithmetic, Exact, Inputs, Weights, held, magnitude
 from ..interface import checked_inputs, outputs_of, result_names
+from ..matrix_product import MatrixProduct
 from ..numbers import PlanRun, largest_value
 from ..quantise import Codes
 from ..sessions import Each, Ragged, Same, Values
@@ -51,8 +52,12 @@ class Single(Exact):
 class Replay(PlanRun):
     """A plan with inputs, whose values of the first run stay.
 
-    `executions`: how many the inputs make; `clean`: the model's outputs by name, all executions.
+    `executions`: how many the inputs make; `clean`: the model's outputs by name, all executions; `seen`: the results of
+    the product `watched` in the last run.
     """
+
+    watched: MvmOp | None = None
+    seen: Array | None = None
 
     def __init__(self, module: ModuleOp, inputs: Mapping[str, Array], store: WeightStore = STORE):
         super().__init__(module, ideal=True, store=store, stack=True)
@@ -89,6 +94,7 @@ class Replay(PlanRun):
         """
         self._copies, self._used = len(results) // executions, executions
         self._values, self._readers, self._executions = {}, {}, len(results)
+        self.seen = results if op is self.watched else None
         self._put(op.result, Each(results))
         for step in self.after(op):
             visit(self, step)
@@ -108,6 +114,12 @@ class Replay(PlanRun):
 
     def arithmetic(self, op: MvmOp) -> Arithmetic:
         return Single()
+
+    def multiply(self, op: MvmOp, product: MatrixProduct, x: Array) -> Array:
+        results = super().multiply(op, product, x)
+        if op is self.watched:
+            self.seen = results
+        return results
 
     def _put(self, value: SSAValue, values: Values) -> None:
         if self._recording:
