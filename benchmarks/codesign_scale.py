@@ -5,20 +5,20 @@
 
 `mixes`: ResNet-50, MobileViT-S, GPT-2 and two layers of LLaMA2-7B, language models as prefill and as decode, off-chip
 memory of each rate in GB/s. All mixes are ranked by a bound on the product of EDPs; those of a single technology and
-the `count` best are placed. `kills`: the four-phase search of the RRAM space for four networks, killed at random
-moments and run again on the same archive, must end as one that is not killed, and price nothing twice.
+the `count` best are placed. `kills`: h3c-codesign with the four-phase search of the RRAM space for four networks,
+killed at random moments and run again on the same archive, must end as one that is not killed, and price nothing twice.
 """
 
 import argparse
+import json
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp, isfinite, log, prod
+from math import exp, isfinite, log
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,8 @@ import numpy as np
 from measuring import models
 
 from h3c.compiler.codesigning.archive import Archive
-from h3c.compiler.codesigning.archive_keys import model_digest
-from h3c.compiler.codesigning.archived import Archived, Batches
-from h3c.compiler.codesigning.closed_form import ClosedForm
+from h3c.compiler.codesigning.archived import Archived
 from h3c.compiler.codesigning.evaluators import Task
-from h3c.compiler.codesigning.evolutionary import four_phases
-from h3c.compiler.codesigning.networks import read_networks
 from h3c.compiler.codesigning.objectives import Objective
 from h3c.compiler.codesigning.placed import ModelFile, PlacedChips, Settings
 from h3c.compiler.codesigning.placed_chips import Chips
@@ -91,13 +87,7 @@ def main() -> int:
     kills = parts.add_parser("kills")
     kills.add_argument("--kills", type=int, default=10)
     kills.add_argument("--budget", type=int, default=3300)
-    one = parts.add_parser("search")
-    one.add_argument("archive", type=Path)
-    one.add_argument("budget", type=int)
     arguments = parser.parse_args()
-    if arguments.part == "search":
-        print(searched(arguments.archive, arguments.budget))
-        return 0
     return run_kills(arguments) if arguments.part == "kills" else run_mixes(arguments)
 
 
@@ -209,50 +199,45 @@ def told(space: Space, design: Design) -> str:
 def run_kills(arguments: argparse.Namespace) -> int:
     """Kill, run again, compare; 1 if anything was lost or the answer is another one."""
     rng = random.Random(1)
-    with tempfile.TemporaryDirectory() as folder:
-        alone = searching(Path(folder) / "alone.sqlite", arguments.budget)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         began = time.perf_counter()
-        wanted = alone.communicate()[0].splitlines()
+        searching(folder, "alone", arguments.budget).wait()
         seconds = time.perf_counter() - began
-        path, kills, kept = Path(folder) / "killed.sqlite", 0, list[int]()
-        while kills < arguments.kills:
+        kept: list[int] = []
+        while len(kept) < arguments.kills:
             # Kills are spread over the search: each at a random moment of a share of its own.
-            target = (kills + rng.random()) / (arguments.kills + 1) * arguments.budget * len(NETWORKS)
-            run = searching(path, arguments.budget)
-            with Archive(path) as archive:
+            target = (len(kept) + rng.random()) / (arguments.kills + 1) * arguments.budget * len(NETWORKS)
+            run = searching(folder, "killed", arguments.budget)
+            with Archive(folder / "killed.sqlite") as archive:
                 while len(archive) < target and run.poll() is None:
                     time.sleep(0.001)
                 time.sleep(rng.random() * 0.02)
                 run.send_signal(signal.SIGKILL)
                 run.wait()
-                kills += 1
                 kept.append(len(archive))
-        found = searching(path, arguments.budget).communicate()[0].splitlines()
-    print(f"a search of {arguments.budget} chips, {seconds:.1f} s; killed {kills} times")
+        searching(folder, "killed", arguments.budget).wait()
+        wanted, found = (json.loads((folder / f"{one}.json").read_text()) for one in ("alone", "killed"))
+        chips = [(folder / f"{one}.yaml").read_bytes() for one in ("alone", "killed")]
+    prices = found.pop("prices")
+    made = wanted.pop("prices")["made"]
+    print(f"a search of {arguments.budget} chips, {seconds:.1f} s; killed {len(kept)} times")
     print(f"prices in the archive after each kill: {', '.join(map(str, kept))}")
-    print(f"found and priced by the last run: {found[1]}")
-    same = found[0] == wanted[0]
-    grew = kept == sorted(kept)
-    total = sum(map(int, found[1].split())) == prod((arguments.budget, len(NETWORKS)))
-    print(f"same answer: {same}; nothing lost: {grew and total}")
-    return int(not (same and grew and total))
+    print(f"found by the last run: {prices['found']}, made by it: {prices['made']}")
+    same = {**found, "seconds": 0} == {**wanted, "seconds": 0} and chips[0] == chips[1]
+    whole = kept == sorted(kept) and prices["found"] == kept[-1] and prices["found"] + prices["made"] == made
+    print(f"same answer: {same}; nothing lost: {whole}")
+    return int(not (same and whole))
 
 
-def searching(archive: Path, budget: int) -> "subprocess.Popen[str]":
-    """The search in a process of its own."""
-    words: Sequence[object] = (sys.executable, Path(__file__), "search", archive, budget)
-    return subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, text=True)
-
-
-def searched(path: Path, budget: int) -> str:
-    """The answer to the last bit, and in a second line how many prices were found and how many priced."""
+def searching(folder: Path, name: str, budget: int) -> "subprocess.Popen[bytes]":
+    """The command in a process of its own; its archive, chip and summary are called `name`."""
     topology = models() / "topology"
-    files = {name: topology / f"{file}.onnx" for name, file in NETWORKS.items()}
-    form = ClosedForm(load_space("imc-rram"), read_networks(files, {}))
-    with Archive(path) as archive:
-        used = Archived(Batches(form, [model_digest(file, {}) for file in files.values()]), archive)
-        top = four_phases(Task(used, Objective("edap", "max")), budget, 1).top
-    return f"{top.number.tolist()} {[score.hex() for score in top.score.tolist()]}\n{used.found} {used.priced}"
+    words: list[object] = [Path(sys.executable).with_name("h3c-codesign"), "--quiet", "--space", "imc-rram"]
+    words += [f"{network}={topology / f'{file}.onnx'}" for network, file in NETWORKS.items()]
+    words += ["--search", "evolutionary", "--budget", budget, "--archive", f"{name}.sqlite"]
+    words += ["-o", f"{name}.yaml", "--summary", f"{name}.json"]
+    return subprocess.Popen(list(map(str, words)), cwd=folder)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """Quality for people: a line an age, a curve of characters, and the same curve as an SVG picture."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 from .front import table
 from .summary import number_text
+from .svg import COLOURS, GREY, Axis, Plot
 
 if TYPE_CHECKING:
     from ..runtime_sim.chip import Chip
@@ -104,49 +103,23 @@ def _mark(value: float, half: float, low: float, high: float) -> str:
     return "".join(cells)
 
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 360, 70, 50, 40, 20
-"""Of the picture, in pixels."""
-
-
 def age_curve_svg(quality: Tree, seconds: Mapping[str, float]) -> str:
     """The metric over the age, which is drawn to its logarithm: means with their intervals, the digital model dashed.
 
     `seconds`: each age of `quality` in seconds.
     """
-    low, high = _range(quality)
-    first, last = math.log10(min(seconds.values())), math.log10(max(seconds.values()))
-
-    def x(age: str) -> float:
-        share = (math.log10(seconds[age]) - first) / (last - first) if last > first else 0.5
-        return LEFT + 20 + share * (WIDTH - LEFT - RIGHT - 40)
-
-    def y(value: float) -> float:
-        return HEIGHT - BOTTOM - 10 - (value - low) / (high - low) * (HEIGHT - BOTTOM - TOP - 20)
-
     metric, ages = quality["metric"], sorted(quality["ages"], key=lambda age: seconds[age])
-    points = " ".join(f"{x(age):.1f},{y(quality['ages'][age]['mean']):.1f}" for age in ages)
-    reference = y(quality["reference"])
-    shapes = [
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<path d="M{LEFT} {TOP}V{HEIGHT - BOTTOM}H{WIDTH - RIGHT}" fill="none" stroke="black"/>',
-        f'<path d="M{LEFT} {reference:.1f}H{WIDTH - RIGHT}" stroke="gray" stroke-dasharray="6 4"/>',
-        f'<polyline points="{points}" fill="none" stroke="#1f6fb4" stroke-width="2"/>',
-        _text(LEFT, TOP - 18, f"{metric} by age, {quality['repeats']} realisations, 95 % intervals", "start"),
-        _text(WIDTH - RIGHT, reference - 6, "digital", "end"),
-        *(_text(LEFT - 6, y(value) + 4, value_text(metric, value), "end") for value in (low, high)),
-    ]
+    low, high = _range(quality)
+    room, times = 0.05 * (high - low), [seconds[age] for age in ages]
+    x = Axis.around(times, "age", log=True, names=dict(zip(times, ages, strict=True)))
+    y = Axis(low - room, high + room, text=lambda value: value_text(metric, value))
+    plot = Plot(x, y, title=f"{metric} by age, {quality['repeats']} realisations, 95 % intervals", left=76)
+    plot.line([(x.low, quality["reference"]), (x.high, quality["reference"])], GREY, dashed=True)
+    plot.text(x.high, quality["reference"], "digital", "end", down=-6)
+    plot.line([(seconds[age], quality["ages"][age]["mean"]) for age in ages], COLOURS[0])
     for age in ages:
         at = quality["ages"][age]
-        top, bottom = y(at["mean"] + at["ci95"]), y(at["mean"] - at["ci95"])
-        shapes += [
-            f'<path d="M{x(age):.1f} {top:.1f}V{bottom:.1f}" stroke="#1f6fb4"/>',
-            f'<circle cx="{x(age):.1f}" cy="{y(at["mean"]):.1f}" r="4" fill="#1f6fb4"/>',
-            _text(x(age), HEIGHT - BOTTOM + 20, age, "middle"),
-        ]
-    body = "\n".join(shapes)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}">\n{body}\n</svg>\n'
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    font = 'font-family="sans-serif" font-size="13"'
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {font}>{escape(text)}</text>'
+        plot.line([(seconds[age], at["mean"] + side * at["ci95"]) for side in (1, -1)], COLOURS[0], thin=True)
+        told = f"{age}: {value_text(metric, at['mean'])} +-{value_text(metric, at['ci95'])}"
+        plot.point(seconds[age], at["mean"], COLOURS[0], told=told)
+    return plot.svg()

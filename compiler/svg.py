@@ -1,13 +1,14 @@
 """Pictures as SVG: axes, points, lines. Small, without a library, and whole in themselves."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 COLOURS = ("#1f6fb4", "#d1650f", "#2b8a3e", "#8b3fa0", "#b3261e", "#6b6b6b")
 """To tell lines apart."""
 FONT = "system-ui, sans-serif"
+GREY = COLOURS[5]
 _GRID, _INK = "#e3e6ea", "#3b4148"
 _MOST_TICKS = 6
 
@@ -19,32 +20,36 @@ def short(value: float) -> str:
 
 @dataclass(frozen=True)
 class Axis:
-    """From `low` to `high`, drawn to the logarithm where `log`; `names`: texts at 0, 1, 2, ... instead of numbers."""
+    """From `low` to `high`, drawn to the logarithm where `log`; `names`: what stands at some values, not numbers."""
 
     low: float
     high: float
     title: str = ""
     log: bool = False
     text: Callable[[float], str] = short
-    names: Sequence[str] = ()
+    names: Mapping[float, str] = field(default_factory=dict[float, str])
 
     @staticmethod
     def around(
-        values: Sequence[float], title: str = "", log: bool = False, text: Callable[[float], str] = short
+        values: Sequence[float],
+        title: str = "",
+        log: bool = False,
+        text: Callable[[float], str] = short,
+        names: Mapping[float, str] | None = None,
     ) -> "Axis":
         """An axis that holds all values with some room beside them."""
         low, high = min(values), max(values)
         if log:
             room = (high / low) ** 0.05 if high > low else 1.2
-            return Axis(low / room, high * room, title, True, text)
+            return Axis(low / room, high * room, title, True, text, names or {})
         room = (high - low) * 0.05 or abs(high) * 0.1 or 0.5
-        return Axis(low - room, high + room, title, False, text)
+        return Axis(low - room, high + room, title, False, text, names or {})
 
     @staticmethod
     def of_names(names: Sequence[str], title: str = "", most: int = 40) -> "Axis":
-        """An axis of names, one beside the other; some are left out where all have more than `most` letters."""
+        """An axis of names at 0, 1, 2 ...; some are left out where all have more than `most` letters."""
         every = max(1, -(-sum(len(name) + 1 for name in names) // most))
-        shown = [name if at % every == 0 else "" for at, name in enumerate(names)]
+        shown = {float(at): name if at % every == 0 else "" for at, name in enumerate(names)}
         return Axis(-0.5, len(names) - 0.5, title, names=shown)
 
     def share(self, value: float) -> float:
@@ -56,7 +61,7 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Values to mark, with their texts."""
         if self.names:
-            return [(float(at), name) for at, name in enumerate(self.names)]
+            return list(self.names.items())
         values = _log_ticks(self.low, self.high) if self.log else _even_ticks(self.low, self.high)
         return [(value, self.text(value)) for value in values]
 

@@ -15,6 +15,18 @@ def square(item: int) -> tuple[int, int]:
     return item * item, os.getpid()
 
 
+def together(item: tuple[str, int, int]) -> int:
+    """The process that takes it; waits until so many processes (the last number) have taken one."""
+    folder, _, count = item
+    with open(os.path.join(folder, str(os.getpid())), "w"):
+        pass
+    for _ in range(600):
+        if len(os.listdir(folder)) >= count:
+            break
+        time.sleep(0.1)
+    return os.getpid()
+
+
 def deadly(item: int) -> int:
     """Dies of 5, whoever runs it."""
     if item == 5:

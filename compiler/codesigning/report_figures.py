@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from ..svg import COLOURS, Axis, Plot, text_at
+from ..svg import COLOURS, GREY, Axis, Plot, text_at
 from .pareto import Front
 from .space import Scalar, Space
 from .study import Study, Worth
@@ -76,7 +76,7 @@ def worth_figure(name: str, worth: Sequence[Worth], best: float, high: float) ->
     shown = [f"{each.value:g}" if isinstance(each.value, float) else str(each.value) for each in worth]
     y = Axis(1 / high**0.06, high**1.06, "", True, lambda value: f"{value:g}x")
     plot = Plot(Axis.of_names(shown), y, 300, 210, name, left=46, right=10, bottom=28)
-    for which, colour, dashed in (("alone", COLOURS[5], True), ("least", COLOURS[0], False)):
+    for which, colour, dashed in (("alone", GREY, True), ("least", COLOURS[0], False)):
         points: list[tuple[int, float]] = []
         for at, each in enumerate(worth):
             score = each.least if which == "least" else each.alone
@@ -105,7 +105,7 @@ def own_figure(joint: Mapping[str, float], own: Mapping[str, float]) -> str:
     log = high > 10
     rows, names = len(ratios), list(ratios)
     across = Axis(1.0 if log else 0.0, high * (1.15 if log else 1.05), "score of the joint chip / own best", log)
-    plot = Plot(across, Axis(-0.5, rows - 0.5, names=[""] * rows), 900, 70 + 26 * rows, "", left=190, top=12, right=60)
+    plot = Plot(across, Axis(-0.5, rows - 0.5, names={0.0: ""}), 900, 70 + 26 * rows, "", left=190, top=12, right=60)
     for place, name in enumerate(names):
         at = rows - 1 - place
         (x, y), (end, _) = plot.place(across.low, at), plot.place(ratios[name], at)
