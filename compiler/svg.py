@@ -46,7 +46,7 @@ class Axis:
         return Axis(low - room, high + room, title, False, text, names or {})
 
     @staticmethod
-    def of_names(names: Sequence[str], title: str = "", most: int = 40) -> "Axis":
+    def of_names(names: Sequence[str], title: str = "", most: int = 32) -> "Axis":
         """An axis of names at 0, 1, 2 ...; some are left out where all have more than `most` letters."""
         every = max(1, -(-sum(len(name) + 1 for name in names) // most))
         shown = {float(at): name if at % every == 0 else "" for at, name in enumerate(names)}

@@ -157,6 +157,8 @@ def for_people(answer: Answer, summary: Summary) -> str:
     space, best = answer.space, summary["best"]
     kept = ", ".join(each.require.text for each in space.constraints if each.on)
     verb = "decided" if answer.found.proven else f"of {space.size:,} visited"
+    if answer.staged is not None:
+        verb = f"of {space.size:,} decided, {len(answer.staged.chips)} of them placed and simulated"
     name = answer.task.objective.kind, answer.task.objective.over
     how = "proven: no chip of the space is better in the model" if answer.found.proven else "not proven"
     values = ", ".join(f"{name} {value}" for name, value in best["variables"].items())

@@ -31,7 +31,7 @@ def front_figure(front: Front, space: Space, best: int) -> str:
     for number, latency, energy, area in zip(chips.number.tolist(), latencies, energies, areas, strict=True):
         share = (math.log(area) - low) / (high - low) if high > low else 0.0
         told = f"{area:.4g} mm2, {latency:.4g} ms, {energy:.4g} mJ: {told_values(space.values(space.design(number)))}"
-        plot.point(latency, energy, AREAS[min(int(share * steps), steps - 1)], 3.5, told)
+        plot.point(latency, energy, AREAS[min(int(share * steps), steps - 1)], 3.5 if len(areas) > 50 else 5, told)
     at = [place for place, number in enumerate(chips.number.tolist()) if number == best]
     for place in at:
         plot.point(latencies[place], energies[place], "black", 8, "the best chip", hollow=True)
@@ -135,4 +135,4 @@ def _legend(plot: Plot, entries: Sequence[tuple[str, str]]) -> None:
 
 
 def _percent(value: float) -> str:
-    return f"{'at most ' if value == FLOOR else ''}{100 * value:.4g}%"
+    return f"{'at most ' if value == FLOOR else ''}{100 * value:.10g}%"
