@@ -107,7 +107,7 @@ def test_gap_on_a_network(objective: str, gap: float) -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_exact_is_never_worse(objective: str) -> None:
     problem = problem_of(NETWORK[12:], objective)
-    outcome = run(problem, "exact", 60)
+    outcome = run(problem, "exact", 5)
     for strategy in strategies(problem):
         assert outcome.value <= run(problem, strategy, 60).value
 
@@ -139,7 +139,8 @@ def check_parts(outcome: Outcome, products: list[Product]) -> None:
 @pytest.mark.parametrize("objective", ["latency", "energy"])
 @pytest.mark.parametrize("strategy", ["exact", "greedy", "homogeneous:sram", "homogeneous:photonic"])
 def test_more_weights_than_cells(objective: str, strategy: str) -> None:
-    outcome = run(problem_of(TOO_BIG, objective), strategy, 60)
+    # The parts are what is looked at, not how near to the best they are.
+    outcome = run(problem_of(TOO_BIG, objective), strategy, 5)
     check_parts(outcome, TOO_BIG)
 
 
