@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import random
 import signal
 import sqlite3
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +214,27 @@ def test_the_best_of_the_closed_form_are_placed_and_simulated(
     assert chips[0]["variables"] == summary["best"]["variables"]
     assert all(chip["score"] > chip["first_score"] for chip in chips)  # the digital unit's work is in it
     assert "ranked by closed form, then placed and simulated" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--space", "template.yaml", "--search", "staged", "--budget", "1"], "placing"),
+        (["--space", "few.yaml", "--search", "random", "--budget", "1"], "random"),
+        (["--space", "template.yaml", "--search", "random", "--budget", "9", "--report", "r.html"], "evolutionary"),
+    ],
+)
+def test_progress_is_shown_on_a_terminal(given: list[str], tmp_path: Path, words: list[str], shown: str) -> None:
+    terminal, end = pty.openpty()
+    run = subprocess.Popen([PROGRAM, *given, *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=end)
+    os.close(end)
+    told = b""
+    with suppress(OSError):  # what a terminal says when nobody is left at its other end
+        while some := os.read(terminal, 4096):
+            told += some
+    os.close(terminal)
+    assert run.wait() == 0, told.decode(errors="replace")
+    assert shown in told.decode(errors="replace")
 
 
 def test_a_model_that_no_chip_can_run_is_one_line_with_the_reason(

@@ -149,9 +149,11 @@ class Joint:
         """Place and simulate the best chips of a space of the template, by its closed form."""
         check_names(self.wanted.baselines, ())
         form = self._form()
-        with self._engine() as engine, progress("placing", self.budget * len(self.files)) as told:
-            task = Task(Archived(self._placed_chips(engine), self.archive, told), self.objective)
-            staged = staged_closed_form(form, task, self.budget)
+        with self._engine() as engine:
+            chips = self._placed_chips(engine)
+            with progress("placing", self.budget * len(self.files)) as told:
+                task = Task(Archived(chips, self.archive, told), self.objective)
+                staged = staged_closed_form(form, task, self.budget)
             return self._placed_answer(task, staged.found, staged)
 
     def _placed_answer(self, task: Task, found: Found, staged: Staged | None) -> Answer:
