@@ -82,17 +82,17 @@ def asked(command: Command, folder: Path, *words: str) -> tuple[subprocess.Compl
 
 
 def test_a_plan_keeps_a_promise_which_stands_in_the_summary(command: Command, tmp_path: Path) -> None:
-    words = ["--max-loss", "2pp", "--age", "1s,1y", "--compensation", "offset", "--repeats", "6"]
+    words = ["--max-loss", "4pp", "--age", "1s,1y", "--compensation", "offset", "--repeats", "6"]
     done, summary = asked(command, tmp_path, *words)
     quality = summary["quality"]
     assert list(quality["ages"]) == ["1s", "1y"]
     assert quality["verdict"] == "kept"
-    assert (quality["metric"], quality["max_loss"]) == ("top1", 0.02)
+    assert (quality["metric"], quality["max_loss"]) == ("top1", 0.04)
     worst = min(at["mean"] - at["ci95"] for at in quality["ages"].values())
-    assert max(quality["reference"] - worst, 0) <= quality["promise"] + 1e-9 <= 0.02
+    assert max(quality["reference"] - worst, 0) <= quality["promise"] + 1e-9 <= 0.04
     assert quality["passes"] > 0
     assert summary["tiers"]["pcm"]["mac_share"] > 0.3
-    assert f"promise: at most {100 * quality['promise']:.3g} pp of 2 pp allowed is lost: kept" in done.stdout
+    assert f"promise: at most {100 * quality['promise']:.3g} pp of 4 pp allowed is lost: kept" in done.stdout
     # The plan carries its compensation and trim inputs.
     labels = ["--labels", f"{DATA}y_test", "--age", "1y", "--repeats", "4"]
     done = command("h3c-sim", "p.mlir", "--inputs", f"image={DATA}x_test", *labels, "--summary", "t.json", "-q")

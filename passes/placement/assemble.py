@@ -129,28 +129,31 @@ def orders_of(problem: Problem, plan: Plan) -> list[Ints | None]:
     """
     orders: list[Ints | None] = []
     for kind, option in _options_by_operator(problem, plan):
-        splits = kind.options.all_outputs[option]
-        if kind.curve is None or len(kind.curve.sizes) == 1 or np.count_nonzero(splits) == 1:
-            orders.append(None)
-            continue
-        taken, queues = kind.curve.assign(splits), [list[int]() for _ in problem.tiers]
-        for group in range(len(kind.curve.sizes)):
-            members = np.flatnonzero(kind.curve.group_of == group)
-            ends = np.cumsum(taken[:, group])
-            for tier, (first, last) in enumerate(zip(ends - taken[:, group], ends, strict=True)):
-                queues[tier] += members[first:last].tolist()
-        waiting = [iter(sorted(queue)) for queue in queues]
-        order = np.array(
-            [
-                next(waiting[tier])
-                for outputs in _rounds(kind.options, option)
-                for tier in np.flatnonzero(outputs).tolist()
-                for _ in range(int(outputs[tier]))
-            ],
-            np.int64,
-        )
-        orders.append(None if np.array_equal(order, np.arange(len(order))) else order)
+        runs = [
+            (tier, int(outputs[tier]))
+            for outputs in _rounds(kind.options, option)
+            for tier in np.flatnonzero(outputs).tolist()
+        ]
+        orders.append(None if kind.curve is None else order_of(kind.curve, runs))
     return orders
+
+
+def order_of(curve: LossCurve, runs: Sequence[tuple[int, int]]) -> Ints | None:
+    """The order of outputs in which parts, each a tier and its number of outputs, lose least; None: their own."""
+    splits = np.zeros(len(curve.by_group), np.int64)
+    for tier, outputs in runs:
+        splits[tier] += outputs
+    if len(curve.sizes) == 1 or np.count_nonzero(splits) == 1:
+        return None
+    taken, queues = curve.assign(splits), [list[int]() for _ in splits]
+    for group in range(len(curve.sizes)):
+        members = np.flatnonzero(curve.group_of == group)
+        ends = np.cumsum(taken[:, group])
+        for tier, (first, last) in enumerate(zip(ends - taken[:, group], ends, strict=True)):
+            queues[tier] += members[first:last].tolist()
+    waiting = [iter(sorted(queue)) for queue in queues]
+    order = np.array([next(waiting[tier]) for tier, outputs in runs for _ in range(outputs)], np.int64)
+    return None if np.array_equal(order, np.arange(len(order))) else order
 
 
 def _options_by_operator(problem: Problem, plan: Plan) -> list[tuple[OperatorType, int]]:
