@@ -20,6 +20,7 @@ from dual_mode_shapes import (  # pyright: ignore[reportMissingImports]
     REFERENCE_CHIPS,
     decode,
     dynaplasia_like,
+    prime_like,
     problem_of,
     transformer,
 )
@@ -84,6 +85,15 @@ def test_equal_blocks_cost_equally() -> None:
         for n in (1, 2, 3)
     ]
     assert times[2] - times[1] == pytest.approx(times[1] - times[0], rel=0.02)
+
+
+def test_tensors_that_fill_the_buffer_together_are_no_obstacle() -> None:
+    """Five of a quarter of the buffer are alive at once in attention: one goes off chip, with and without memory."""
+    chip = prime_like(64, 8.0)
+    problem = SegmentProblem(chip, tuple(transformer(1, 4096, 32, 11008, True, 1, 64)))
+    assert problem.operators[0].output_bytes * 4 == chip.buffer_bytes
+    exact, best = (run_segments(problem, name).plan for name in ("exact", "all-compute-best"))
+    assert lower_bound(problem) <= exact.total_ps <= best.total_ps
 
 
 def test_decode_is_bound_by_loading() -> None:

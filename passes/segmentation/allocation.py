@@ -25,7 +25,9 @@ def memory_levels(window: Window) -> Ints:
         return np.zeros(1, np.int64)
     span = chip.arrays - least
     levels = span + 1 if chip.arrays <= 32 else min(span + 1, 25)
-    return least + np.unique(np.round(np.linspace(0, span, levels)).astype(np.int64))
+    if ("memory", least) not in window.memo:
+        window.memo["memory", least] = least + np.unique(np.round(np.linspace(0, span, levels)).astype(np.int64))
+    return window.memo["memory", least]
 
 
 class Resident:
@@ -59,7 +61,11 @@ class Resident:
         if not len(self.copies):
             return np.full((len(levels), len(levels)), NEVER, np.int64)
         run = np.maximum(self._best_memory(levels), self._roof(levels)[None, :])
-        load = load_times(self.window, self.copies, levels)
+        weights = self.window.weight_bytes, self.window.off_chip_weights, self.window.on_chip_weights
+        key = ("load", self.window.members_key, weights, levels.tobytes())
+        if key not in self.window.memo:
+            self.window.memo[key] = load_times(self.window, self.copies, levels)
+        load: Ints = self.window.memo[key]
         return (load[:, :, None] + run[:, None, :]).min(axis=0)
 
     def decision(self, first: int, preloaded: int, preloads: int, *, weights_stay: bool = False) -> Decision:

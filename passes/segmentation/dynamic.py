@@ -9,7 +9,7 @@ Segments with the same numbers (layers of a transformer) are priced once.
 
 **Grids.** On chips of up to 16 arrays all numbers of preloaded arrays are looked at, on larger ones 9; on those of up
 to 32 all numbers of memory arrays, on larger ones 25. At most four tensors alive at a cut may stay on chip; those of at
-most a quarter of the buffer are in it.
+most a fifth of the buffer are in it.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ MOST_ALIVE = 4
 def keepable(windows: Windows) -> dict[int, tuple[Place, ...]]:
     """The tensors that may stay on chip, each with its places.
 
-    Those of at most 1 / `MOST_ALIVE` of the buffer always have room in it, so they never go off chip nor to memory
-    arrays, but that a weight may stand in place. Where more than `MOST_ALIVE` are alive at a cut, those go off chip
-    that live longest, of these the largest.
+    Those of at most 1 / (`MOST_ALIVE` + 1) of the buffer always have room in it, beside one that is just made, so they
+    never go off chip nor to memory arrays, but that a weight may stand in place. Where more than `MOST_ALIVE` are alive
+    at a cut, those go off chip that live longest, of these the largest.
     """
     chip, operators = windows.problem.chip, windows.problem.operators
     found: dict[int, tuple[Place, ...]] = {}
@@ -28,7 +28,7 @@ def keepable(windows: Windows) -> dict[int, tuple[Place, ...]]:
         if last == producer:
             continue
         size = operators[producer].output_bytes
-        small = size * MOST_ALIVE <= chip.buffer_bytes
+        small = size * (MOST_ALIVE + 1) <= chip.buffer_bytes
         places = [] if small else [Place.OFF_CHIP]
         if size <= chip.buffer_bytes:
             places.append(Place.BUFFER)

@@ -163,13 +163,10 @@ def load_times(window: Window, copies: Ints, preloaded: Ints) -> Ints:
 
 def _rows(window: Window, copies: Ints) -> Ints:
     """Array rows that are written before the segment runs."""
-    total = np.zeros(len(copies), np.int64)
-    for i, member in enumerate(window.members):
-        written = np.ones(len(copies), np.int64) if window.chip.broadcast_copies else copies[:, i]
-        if member.writes_inside:
-            continue
-        total = total + int(window.unit_rows[i]) * (written - member.in_place)
-    return total
+    before = np.array([not member.writes_inside for member in window.members])
+    in_place = np.array([member.in_place for member in window.members], np.int64)
+    written = np.ones_like(copies) if window.chip.broadcast_copies else copies
+    return (written - in_place) @ (window.unit_rows * before)
 
 
 def switch_times(window: Window, memory_arrays: Ints) -> Ints:
@@ -179,13 +176,16 @@ def switch_times(window: Window, memory_arrays: Ints) -> Ints:
     return to_memory + (memory_arrays - window.carried_out + window.switched_in_place) * chip.switch_to_compute_ps
 
 
-def preload_roof(chip: SegmentChip, dram_in: int | Ints, dram_out: int | Ints, arrays: Ints) -> Ints:
+def preload_roof(
+    chip: SegmentChip, dram_in: int | Ints, dram_out: int | Ints, arrays: Ints, rows: int | Ints = 0
+) -> Ints:
     """The least time in which `arrays` arrays of other weights are loaded beside a segment's own traffic.
 
-    They are taken to be full, so that the time holds whatever the next segment is.
+    `rows` are those that it writes itself meanwhile. The arrays are taken to be full, so that the time holds whatever
+    the next segment is.
     """
     read = dram_ps(chip, np.asarray(dram_in) + arrays * chip.array_bytes, dram_out)
-    return np.where(arrays > 0, np.maximum(read, write_ps(chip, arrays * chip.array_rows)), 0)
+    return np.where(arrays > 0, np.maximum(read, write_ps(chip, rows + arrays * chip.array_rows)), 0)
 
 
 def beats(window: Window, most: int) -> Ints:

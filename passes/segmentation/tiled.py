@@ -82,6 +82,8 @@ class Rounds:
     dram_in: Ints
     """Bytes read from off chip in all, with weights; `dram_out` written."""
     dram_out: Ints
+    rows: Ints
+    """Array rows written in all."""
 
     def take(self, index: Ints) -> Rounds:
         """Those of the tilings at `index`."""
@@ -193,7 +195,8 @@ def price(window: Window, tilings: Tilings) -> Rounds:
     switch = switch_times(window, tilings.memory_arrays)
     arrays = _round_arrays(chip, op, tilings.deep, tilings.wide, tilings.groups_a_round) * tilings.copies
     before = phase.digital_before_ps
-    return Rounds(rounds, arrays, load, compute, fill, before, whole, switch, read, dram_out)
+    rows = int(window.unit_rows[0]) * chunks * (1 if chip.broadcast_copies else tilings.copies)
+    return Rounds(rounds, arrays, load, compute, fill, before, whole, switch, read, dram_out, rows)
 
 
 def _load(window: Window, tilings: Tilings, rounds_a_pass: Ints) -> Ints:
@@ -229,7 +232,7 @@ def totals(window: Window, tilings: Tilings, rounds: Rounds, preloaded: Ints, pr
     idle = chip.arrays - tilings.memory_arrays - rounds.round_arrays * tilings.turns
     freed = rounds.round_arrays * (tilings.turns - 1)
     amount = np.array(preloads)
-    total = np.maximum(total, preload_roof(chip, rounds.dram_in, rounds.dram_out, amount)[None, :])
+    total = np.maximum(total, preload_roof(chip, rounds.dram_in, rounds.dram_out, amount, rounds.rows)[None, :])
     late = total - rounds.compute_ps + preload_roof(chip, 0, 0, amount)
     total = np.where(preloads <= idle, total, np.maximum(total, late))
     return np.where(preloads <= idle + freed, total, -1)
