@@ -7,9 +7,10 @@ For each model, chip and loss allowed (percentage points of top-1) the plan of `
 alone and then measured on the test split. A promise is *not refuted* if it is at least the test's mean loss less 1.645
 standard errors of the finite data. LionHeart's search runs as published (net loss of the calibration data, keep or
 revert) with the chip's compensation and with the same trim as `exact`; the other baselines with the same trim. Figures
-are simulated. Geometric means compare `exact` with LionHeart where both keep their promise, with LionHeart held to a
-kept promise (all digital where it breaks it), and with all digital. Exits with 1 if fewer than 95 % of the promises of
-`exact` hold.
+are simulated. Every plan's promise is that of the same rule on the same data that were kept back; a plan *keeps* what
+was allowed if it promises no more and the test does not refute that. Geometric means compare `exact` with LionHeart
+where both keep it, with LionHeart held to it (all digital where it does not keep it), where the test refutes neither,
+and with all digital. Exits with 1 if fewer than 95 % of the promises of `exact` hold.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import exp, log
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported
 
@@ -39,7 +40,7 @@ from h3c.passes.placement.problem import Plan, Problem
 from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.noise.ages import parse_age
 from h3c.runtime_sim.quality.measure import Settings, measure
-from h3c.runtime_sim.quality.promise import net_loss
+from h3c.runtime_sim.quality.promise import net_loss, promised_loss
 from h3c.runtime_sim.quality.realisations import COMPENSATION
 from h3c.runtime_sim.quality.trim import set_trim
 from h3c.runtime_sim.timing import simulate
@@ -89,6 +90,7 @@ class Row:
     """One plan: what it promises, loses on the test split, and takes."""
 
     method: str
+    allowed: float
     promise: float
     test: float
     error: float
@@ -100,7 +102,16 @@ class Row:
 
     @property
     def holds(self) -> bool:
+        """Whether the test does not refute what the plan was allowed, or promised, whichever is more."""
+        return max(self.promise, self.allowed) >= self.test - REFUTED * self.error
+
+    @property
+    def promise_holds(self) -> bool:
         return self.promise >= self.test - REFUTED * self.error
+
+    @property
+    def keeps(self) -> bool:
+        return self.promise <= self.allowed and self.allowed >= self.test - REFUTED * self.error
 
 
 def data_of(model: TrainedModel, samples: int) -> tuple[Half, Half]:
@@ -137,7 +148,7 @@ def case(model: TrainedModel, chip: str, arguments: argparse.Namespace) -> Case:
     )
 
 
-def measured(on: Case, method: str, placed: ModuleOp, promise: float, took: tuple[float, float]) -> Row:
+def measured(on: Case, method: str, placed: ModuleOp, allowed: float, promise: float, took: tuple[float, float]) -> Row:
     """A placed module on the test split, and simulated."""
     plan = placed.clone()
     run(plan, build({}, around("place-parts")[1]), new_context())
@@ -149,6 +160,7 @@ def measured(on: Case, method: str, placed: ModuleOp, promise: float, took: tupl
     noisy = [name for name, tier in chip_from_ir(plan).tiers.items() if tier.noise is not None]
     return Row(
         method,
+        allowed,
         promise,
         net_loss(quality, worst),
         float(np.sqrt(flips / quality.samples)),
@@ -164,8 +176,7 @@ def ours(on: Case, strategy: Any, allowed: float) -> Row:
     wanted = Wanted(on.ages, allowed, "top1", "offset", on.repeats)
     placing = PlaceParts(strategy=strategy, objective=on.objective)
     found = Search(on.module, placing, on.known, on.kept_back, wanted).run()
-    promise = found.promise if strategy == "exact" else allowed
-    return measured(on, strategy, found.module, promise, (found.passes, found.seconds))
+    return measured(on, strategy, found.module, allowed, found.promise, (found.passes, found.seconds))
 
 
 def greedy(on: Case, allowed: float, trimmed: bool) -> Row:
@@ -199,7 +210,11 @@ def greedy(on: Case, allowed: float, trimmed: bool) -> Row:
     give_parts(operators, found.problem, found.plan, chip)
     name = "lionheart, trimmed" if trimmed else "lionheart"
     placed = ours_solution(on, module)
-    return measured(on, name, placed, allowed, (passes, time.process_time() - start))
+    took = passes, time.process_time() - start
+    lowered = placed.clone()
+    run(lowered, build({}, BETWEEN), new_context())
+    own = measure(lowered, on.kept_back.inputs, on.kept_back.labels, Settings(on.ages, on.repeats, "top1", seed=2))
+    return measured(on, name, placed, allowed, promised_loss(own), took)
 
 
 BETWEEN = ("lower-to-tile", "assign-arrays")
@@ -225,7 +240,7 @@ def line(on: Case, allowed: float, row: Row) -> str:
     shares = (f"{100 * value:.2f}" for value in (row.promise, row.test, row.error))
     figures = (f"{row.latency_ns / 1e3:.4g}", f"{row.energy_pj / 1e6:.4g}", f"{row.analog:.2f}")
     took = (f"{row.passes:.0f}", f"{row.seconds:.0f}")
-    held = "yes" if row.holds else "no"
+    held = "yes" if row.promise_holds else "no"
     return f"| {' | '.join((on.name, on.chip, f'{100 * allowed:g}', row.method, *shares, held, *figures, *took))} |"
 
 
@@ -233,17 +248,20 @@ def geometric(values: list[float]) -> str:
     return f"{exp(sum(map(log, values)) / len(values)):.3f} of {len(values)}" if values else "none"
 
 
-def ratios(cells: list[Mapping[str, Row]], base: str, held: bool) -> str:
-    """Latency, energy and passes of exact over a baseline's, as geometric means."""
+def ratios(cells: list[Mapping[str, Row]], base: str, rule: Literal["kept", "held", "unrefuted"]) -> str:
+    """Latency, energy and passes of exact over a baseline's, as geometric means over cells.
+
+    `kept`: where both keep what was allowed; `held`: a baseline that does not is all digital; `unrefuted`: where the
+    test refutes neither.
+    """
     pairs: list[tuple[Row, Row]] = []
     for cell in cells:
-        other = cell[base]
-        if not other.holds and base.startswith("lionheart"):
-            if not held:
-                continue
+        mine, other = cell["exact"], cell[base]
+        if rule == "held" and not other.keeps:
             other = replace(cell["all-digital"], passes=other.passes)
-        if cell["exact"].holds:
-            pairs.append((cell["exact"], other))
+        good = mine.holds and other.holds if rule == "unrefuted" else mine.keeps and other.keeps
+        if good:
+            pairs.append((mine, other))
     told = [
         f"{name} {geometric([getattr(a, key) / getattr(b, key) for a, b in pairs if getattr(b, key) > 0])}"
         for name, key in (("latency", "latency_ns"), ("energy", "energy_pj"), ("passes", "passes"))
@@ -279,10 +297,11 @@ def main() -> int:
                     print(line(on, float(points) / 100, row), flush=True)
                 cells.append(cell)
     for base in ("lionheart", "lionheart, trimmed"):
-        print(f"exact / {base}, both kept: {ratios(cells, base, held=False)}")
-        print(f"exact / {base}, held to a kept promise: {ratios(cells, base, held=True)}")
-    print(f"exact / all-digital: {ratios(cells, 'all-digital', held=True)}")
-    kept = [cell["exact"].holds for cell in cells]
+        print(f"exact / {base}, where both keep it: {ratios(cells, base, 'kept')}")
+        print(f"exact / {base}, held to it: {ratios(cells, base, 'held')}")
+        print(f"exact / {base}, where the test refutes neither: {ratios(cells, base, 'unrefuted')}")
+    print(f"exact / all-digital: {ratios(cells, 'all-digital', 'kept')}")
+    kept = [cell["exact"].promise_holds for cell in cells]
     print(f"promises of exact not refuted: {sum(kept)} of {len(kept)}")
     return 0 if sum(kept) >= HOLD * len(kept) else 1
 
