@@ -8,7 +8,7 @@ one before it is taken. The tightest plan of all uses only what loses nothing.
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Literal
@@ -52,7 +52,7 @@ TIGHTER, LOOSER = 4.0, 2.0
 FIRST = 32.0
 """By how much the first budget is tighter than where the promise is likely to break."""
 RETREATS = 3
-"""How often a first budget that fails is made tighter."""
+"""How often a first budget that fails is made tighter; and the first that passed, if its plan fails in the end."""
 TINY = 1e-9
 """Predicted losses that differ by less, relatively, are of the same plan."""
 
@@ -163,6 +163,7 @@ class Search:
     report: Report = lambda text: None
     plans: int = 0
     passes: float = 0.0
+    losses: Losses | None = None
 
     def run(self) -> Promised:
         """The best plan that keeps the promise; without a promise, or with a baseline, the plan that there is."""
@@ -190,7 +191,7 @@ class Search:
     def _path(self) -> list[_Candidate]:
         """Plans from tight to loose: the one that loses least, then those that passed."""
         self.report("measuring losses")
-        losses = self._losses()
+        losses = self.losses = self._losses()
         free = self._placed(losses, None)
         most = free.outcome.plan.loss
         if most == 0:
@@ -238,13 +239,23 @@ class Search:
     def _settled(self, candidates: list[_Candidate]) -> tuple[_Candidate, Quality]:
         """The loosest plan that keeps the promise at every age under other realisations; else that of least promise."""
         found: list[tuple[_Candidate, Quality]] = []
-        for candidate in reversed(candidates):
+        for candidate in self._loosest_first(candidates):
             self.report("measuring the plan")
             quality = self._measured(candidate, self.wanted.ages, self.wanted.repeats, self.wanted.seed + 2)
             found.append((candidate, quality))
             if self.wanted.max_loss is None or promised_loss(quality) <= self.wanted.max_loss:
                 return found[-1]
         return min(found, key=lambda each: promised_loss(each[1]))
+
+    def _loosest_first(self, candidates: list[_Candidate]) -> Iterator[_Candidate]:
+        """The candidates, and before the one that loses least some that are tighter than the first that passed."""
+        yield from reversed(candidates[1:])
+        for step in range(1, RETREATS) if len(candidates) > 1 else ():
+            try:
+                yield self._placed(self.losses, candidates[1].outcome.plan.loss / TIGHTER**step)
+            except InputError:  # no plan loses so little
+                break
+        yield candidates[0]
 
     def _measured(self, candidate: _Candidate, ages: tuple[str, ...], repeats: int, seed: int) -> Quality:
         """The quality of a plan on the data that were kept back."""
