@@ -19,10 +19,11 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 
 from ..dialects.values import shape_of
-from ..passes.place_parts import PlaceParts
+from ..passes.place_parts import PlaceParts, solution
 from ..passes.placement.losses import Losses
 from ..passes.placement.strategies import Outcome
 from ..passes.quality.sensitivity import measure_losses
+from ..passes.verify_placement import SOLUTION
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.kinds.noise import Compensation
@@ -53,6 +54,8 @@ FIRST = 32.0
 """By how much the first budget is tighter than where the promise is likely to break."""
 RETREATS = 3
 """How often a first budget that fails is made tighter; and the first that passed, if its plan fails in the end."""
+BASELINES: tuple[Literal["first-last-digital"], Literal["all-analog"]] = ("first-last-digital", "all-analog")
+"""Whole-operator plans that are taken where they are better and keep the promise."""
 TINY = 1e-9
 """Predicted losses that differ by less, relatively, are of the same plan."""
 
@@ -138,7 +141,6 @@ class _Candidate:
 
     module: ModuleOp
     outcome: Outcome
-    promise: float = inf
 
     def same(self, other: "_Candidate") -> bool:
         """Whether both have the same plan, by all that is predicted of it."""
@@ -176,13 +178,16 @@ class Search:
         if asked is not None:
             verdict = "kept" if samples_needed(quality, asked) <= quality.samples else "unverifiable"
             verdict = verdict if promise <= asked else "unreachable"
-        loss = chosen.outcome.plan.loss if budgeted else None
+        loss = chosen.outcome.plan.loss if budgeted and chosen.outcome.kept not in BASELINES else None
         seconds = time.process_time() - start
         return Promised(chosen.module, quality, promise, verdict, asked, loss, self.plans, self.passes, seconds)
 
     def _placed(self, losses: Losses | None, max_loss: float | None) -> _Candidate:
         module = self.module.clone()
-        outcome = self.placing.place(module, losses, max_loss)
+        return self._candidate(module, self.placing.place(module, losses, max_loss))
+
+    def _candidate(self, module: ModuleOp, outcome: Outcome) -> _Candidate:
+        """A placed module with what h3c-sim needs beside it."""
         if self.wanted.compensation is not None:
             module.attributes[COMPENSATION] = StringAttr(self.wanted.compensation)
         set_trim(module, {name: array[:TRIMMED_WITH] for name, array in self.known.inputs.items()})
@@ -197,19 +202,38 @@ class Search:
         if most == 0:
             return [free]
         passed = [self._least(losses, free)]
+        self._extend(passed, losses, free)
+        self._repair(passed)
+        return passed
+
+    def _extend(self, passed: list[_Candidate], losses: Losses, free: _Candidate) -> None:
+        """Adds plans of ever looser budgets until the first that fails."""
+        most = free.outcome.plan.loss
         assert self.wanted.max_loss is not None
         budget = min(likely_mse(self._metric, self.wanted.max_loss, self._digital(free)) / FIRST, most)
         retreats = 0
         while not self._passes(passed, losses, budget, free):
             retreats += 1
             if retreats > RETREATS:
-                return passed
+                return
             budget /= TIGHTER
         while not retreats and budget < most:
             budget *= LOOSER
             if not self._passes(passed, losses, budget, free):
                 break
-        return passed
+
+    def _repair(self, passed: list[_Candidate]) -> None:
+        """Adds those baselines that are predicted better than the best plan that passed, and pass the same check."""
+        for strategy in BASELINES:
+            module = self.module.clone()
+            try:
+                outcome = replace(self.placing, strategy=strategy).place(module)
+            except InputError:  # it does not fit the chip, or the limits
+                continue
+            module.attributes[SOLUTION] = solution(outcome, "exact")
+            found = self._candidate(module, outcome)
+            if outcome.value < passed[-1].outcome.value and self._checks(found):
+                passed.append(found)
 
     def _least(self, losses: Losses, free: _Candidate) -> _Candidate:
         """The plan on what loses nothing; where some operator has no such tier, the plan without a budget."""
@@ -228,13 +252,17 @@ class Search:
             return False
         if found.same(passed[-1]):
             return True
-        oldest = max(self.wanted.ages, key=parse_age)
-        self.report(f"checking plan {self.plans + 1}")
-        found.promise = promised_loss(self._measured(found, (oldest,), CHECKS, self.wanted.seed + 1))
-        if found.promise > self.wanted.max_loss:
+        if not self._checks(found):
             return False
         passed.append(found)
         return True
+
+    def _checks(self, found: _Candidate) -> bool:
+        """Whether a plan keeps the promise under some realisations at the oldest age."""
+        assert self.wanted.max_loss is not None
+        oldest = max(self.wanted.ages, key=parse_age)
+        self.report(f"checking plan {self.plans + 1}")
+        return promised_loss(self._measured(found, (oldest,), CHECKS, self.wanted.seed + 1)) <= self.wanted.max_loss
 
     def _settled(self, candidates: list[_Candidate]) -> tuple[_Candidate, Quality]:
         """The loosest plan that keeps the promise at every age under other realisations; else that of least promise."""
@@ -250,9 +278,10 @@ class Search:
     def _loosest_first(self, candidates: list[_Candidate]) -> Iterator[_Candidate]:
         """The candidates, and before the one that loses least some that are tighter than the first that passed."""
         yield from reversed(candidates[1:])
-        for step in range(1, RETREATS) if len(candidates) > 1 else ():
+        tightest = candidates[min(1, len(candidates) - 1)].outcome.plan.loss
+        for step in range(1, RETREATS) if len(candidates) > 1 and tightest > 0 else ():
             try:
-                yield self._placed(self.losses, candidates[1].outcome.plan.loss / TIGHTER**step)
+                yield self._placed(self.losses, tightest / TIGHTER**step)
             except InputError:  # no plan loses so little
                 break
         yield candidates[0]
