@@ -46,6 +46,12 @@ STRATEGIES = (
     "all-analog",
     "all-digital",
     "first-last-digital",
+    "all-compute",
+    "all-compute-overlap",
+    "all-compute-best",
+    "puma-like",
+    "occ-like",
+    "cmswitch",
 )
 
 

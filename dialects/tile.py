@@ -1,7 +1,8 @@
 """The tile dialect: meta-operators of a placed program, in tensor SSA form with explicit movement.
 
-A value's place is the encoding of its tensor type (dialects/values.py). Each timed op has a `step`: ops of one step run
-side by side, a step begins when the one before it has ended. All ops write memory in the eyes of generic passes, so
+A value's place is the encoding of its tensor type (dialects/values.py). Each timed op has a `step`. On a sequential
+chip ops of one step run side by side, and a step begins when the one before it has ended; on a pipelined one all ops of
+a segment run together, and the step says who goes first. All ops write memory in the eyes of generic passes, so
 that none removes, merges or reorders them: a plan is a schedule.
 """
 
@@ -11,7 +12,6 @@ from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, SymbolRefAttr, T
 from xdsl.ir import Attribute, Block, Dialect, Region, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
-    IRDLOperation,
     irdl_op_definition,
     operand_def,
     opt_operand_def,
@@ -25,7 +25,7 @@ from xdsl.irdl import (
 )
 from xdsl.parser import Parser
 from xdsl.printer import Printer
-from xdsl.traits import IsolatedFromAbove, IsTerminator, MemoryReadEffect, MemoryWriteEffect, Pure
+from xdsl.traits import IsolatedFromAbove
 from xdsl.utils.exceptions import VerifyException
 
 from .formats import (
@@ -40,6 +40,10 @@ from .formats import (
     set_properties,
 )
 from .h3_attributes import Activation, ActivationAttr, WindowAttr
+from .tile_modes import AheadOp as AheadOp
+from .tile_modes import MemoryAttr as MemoryAttr
+from .tile_modes import RoundsAttr as RoundsAttr
+from .tile_modes import SwitchOp as SwitchOp
 from .tile_movement import ArraysAttr as ArraysAttr
 from .tile_movement import JoinOp as JoinOp
 from .tile_movement import LoadOp as LoadOp
@@ -49,97 +53,19 @@ from .tile_movement import ReorderOp as ReorderOp
 from .tile_movement import StepOp as StepOp
 from .tile_movement import StoreOp as StoreOp
 from .tile_movement import parse_step
+from .tile_structure import SegmentOp as SegmentOp
+from .tile_structure import YieldOp as YieldOp
 from .values import place, placed, shape_of, tensor_type
-
-
-@irdl_op_definition
-class YieldOp(IRDLOperation):
-    """Ends a segment or a digital region with the values that leave it."""
-
-    name = "tile.yield"
-
-    values = var_operand_def()
-
-    traits = traits_def(IsTerminator(), Pure())
-
-    def __init__(self, values: Sequence[SSAValue] = ()):
-        super().__init__(operands=[values])
-
-    @classmethod
-    def parse(cls, parser: Parser) -> "YieldOp":
-        unresolved = parser.parse_optional_undelimited_comma_separated_list(
-            parser.parse_optional_unresolved_operand, parser.parse_unresolved_operand
-        )
-        if not unresolved:
-            return cls()
-        parser.parse_punctuation(":")
-        types = parser.parse_comma_separated_list(parser.Delimiter.NONE, parser.parse_type)
-        return cls(parser.resolve_operands(unresolved, types, parser.pos))
-
-    def print(self, printer: Printer) -> None:
-        if self.values:
-            printer.print_string(" ")
-            printer.print_list(self.values, printer.print_operand)
-            printer.print_string(" : ")
-            printer.print_list(self.values, lambda value: printer.print_attribute(value.type))
-
-
-@irdl_op_definition
-class SegmentOp(IRDLOperation):
-    """Work whose weights are on the chip together. `tile.segment once` is done at power-up and yields the residents."""
-
-    name = "tile.segment"
-
-    index = opt_prop_def(IntegerAttr[I64])
-    outs = var_result_def(TensorType)
-    body = region_def("single_block")
-
-    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
-
-    def __init__(self, index: int | None, result_types: Sequence[Attribute], body: Region):
-        super().__init__(result_types=[result_types], regions=[body])
-        set_properties(self, index=None if index is None else int_attr(index))
-
-    @property
-    def once(self) -> bool:
-        return self.index is None
-
-    @property
-    def last(self) -> YieldOp:
-        """The terminator."""
-        op = self.body.block.last_op
-        if not isinstance(op, YieldOp):
-            raise VerifyException("a segment ends with tile.yield")
-        return op
-
-    @classmethod
-    def parse(cls, parser: Parser) -> "SegmentOp":
-        index = None if parser.parse_optional_keyword("once") else parser.parse_integer()
-        types: list[Attribute] = []
-        if parser.parse_optional_punctuation("->"):
-            types = list(parser.parse_comma_separated_list(parser.Delimiter.NONE, parser.parse_type))
-        return cls(index, types, parser.parse_region())
-
-    def print(self, printer: Printer) -> None:
-        printer.print_string(" once" if self.index is None else f" {self.index.value.data}")
-        if self.outs:
-            printer.print_string(" -> ")
-            printer.print_list(self.outs, lambda value: printer.print_attribute(value.type))
-        printer.print_string(" ")
-        printer.print_region(self.body)
-
-    def verify_(self) -> None:
-        if [value.type for value in self.last.values] != [value.type for value in self.outs]:
-            raise VerifyException("a segment's results have the types that it yields")
 
 
 @irdl_op_definition
 class MvmOp(StepOp):
     """Matrix-vector products: outputs `first` to `first + n` of the operator's `of`, n being the result's.
 
-    With `w` in arrays, it holds just these outputs. With `on @chip::@tier` (a tier that streams its weights, and the
-    digital unit) `w` is the operator's whole weight. `bias` and `scale` are the operator's whole constants. An operand
-    or result without a place is streamed from or to off-chip memory through the buffer, chunk by chunk.
+    With `w` in arrays, it holds just these outputs. With `on @chip::@tier` (a tier that streams its weights, the
+    digital unit, or one whose arrays the weight passes in `rounds`) `w` is the operator's whole weight. `bias` and
+    `scale` are the operator's whole constants. An operand or result without a place is streamed from or to off-chip
+    memory through the buffer, chunk by chunk.
     """
 
     name = "tile.mvm"
@@ -156,6 +82,7 @@ class MvmOp(StepOp):
     transposed = opt_prop_def(UnitAttr)
     activation = opt_prop_def(ActivationAttr)
     precision = opt_prop_def(StringAttr)
+    rounds = opt_prop_def(RoundsAttr)
     result = result_def(TensorType)
 
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
@@ -191,7 +118,7 @@ class MvmOp(StepOp):
 
     @property
     def copies(self) -> int:
-        at = place(self.w)
+        at = place(self.w) if self.rounds is None else self.rounds.at
         return at.copies.data if isinstance(at, ArraysAttr) else 1
 
     @property
@@ -222,6 +149,7 @@ class MvmOp(StepOp):
         parser.parse_punctuation(",")
         w = parser.parse_unresolved_operand()
         tier = parse_symbol(parser) if parser.parse_optional_keyword("on") else None
+        rounds = parser.parse_attribute() if parser.parse_optional_keyword("rounds") else None
         has_window = parser.parse_optional_keyword("window")
         window = WindowAttr.new(WindowAttr.parse_parameters(parser)) if has_window else None
         first = parse_optional_int(parser, "first")
@@ -251,6 +179,7 @@ class MvmOp(StepOp):
             transposed=UnitAttr() if transposed else None,
             activation=activation,
             precision=precision,
+            rounds=rounds,
         )
         op.attributes = attributes
         return op
@@ -263,6 +192,9 @@ class MvmOp(StepOp):
         if self.tier is not None:
             printer.print_string(" on ")
             printer.print_attribute(self.tier)
+        if self.rounds is not None:
+            printer.print_string(" rounds ")
+            printer.print_attribute(self.rounds)
         if self.window is not None:
             printer.print_string(" window ")
             self.window.print_parameters(printer)
@@ -286,6 +218,8 @@ class MvmOp(StepOp):
         in_arrays = isinstance(place(self.w), ArraysAttr)
         if in_arrays == (self.tier is not None):
             raise VerifyException("exactly one of a weight in arrays and `on @chip::@tier` is needed")
+        if self.rounds is not None and (self.tier is None or self.tier != self.rounds.at.tier):
+            raise VerifyException("a product in rounds says `on` which tier, and has arrays of that")
         if isinstance(place(self.x), ArraysAttr) or isinstance(place(self.result), ArraysAttr):
             raise VerifyException("inputs and results are in the buffer or off chip, not in compute arrays")
         if in_arrays and self.transposed is not None:
@@ -386,6 +320,6 @@ class DigitalOp(StepOp):
 
 Tile = Dialect(
     "tile",
-    [SegmentOp, YieldOp, ProgramOp, LoadOp, StoreOp, MvmOp, DigitalOp, JoinOp, ReorderOp],
-    [ArraysAttr],
+    [SegmentOp, YieldOp, ProgramOp, LoadOp, StoreOp, SwitchOp, AheadOp, MvmOp, DigitalOp, JoinOp, ReorderOp],
+    [ArraysAttr, MemoryAttr, RoundsAttr],
 )

@@ -21,6 +21,7 @@ class AssignArrays(ModulePass):
     """Names the arrays that hold each weight: residents first, then each segment's own from where they end.
 
     `tensor<16x8xf32, #tile.arrays<@chip::@sram>>` becomes `tensor<16x8xf32, #tile.arrays<@chip::@sram, 2 to 3>>`.
+    Places that have ranges already keep them.
     """
 
     name = "assign-arrays"
@@ -33,10 +34,15 @@ class AssignArrays(ModulePass):
                 continue
             start = free if segment.once else dict(free)
             for program in segment.body.block.ops:
-                if isinstance(program, ProgramOp):
+                if isinstance(program, ProgramOp) and not _is_assigned(program):
                     _assign(program, chip, start)
             for inner, outer in zip(segment.last.values, segment.outs, strict=True):
                 Rewriter.replace_value_with_new_type(outer, inner.type)
+
+
+def _is_assigned(program: ProgramOp) -> bool:
+    at = place(program.result)
+    return isinstance(at, ArraysAttr) and bool(at.spans)
 
 
 def _assign(program: ProgramOp, chip: Chip, free: dict[str, int]) -> None:

@@ -1,36 +1,29 @@
 """lower-to-tile: rewrite the placed program into tile meta-operators."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue, Use
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
-from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, PartAttr, WeightOp
-from ..dialects.tile import (
-    ArraysAttr,
-    DigitalOp,
-    JoinOp,
-    LoadOp,
-    MvmOp,
-    ProgramOp,
-    ReorderOp,
-    SegmentOp,
-    StoreOp,
-    YieldOp,
-)
-from ..dialects.values import buffer, placed, producer, shape_of, static_weight, tensor_type
+from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, PartAttr
+from ..dialects.tile import ArraysAttr, JoinOp, LoadOp, MvmOp, ProgramOp, ReorderOp, SegmentOp, StoreOp, YieldOp
+from ..dialects.values import buffer, placed, shape_of, static_weight, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.cost import busy_ps, closed_form_ps
 from ..runtime_sim.errors import InputError, where
 from ..runtime_sim.walk import main_function
 from ..runtime_sim.work import work_of
-from .units import INLINE_CONSTANTS, Unit, operands_from_outside, returned_values, units_of
+from .lower_segments import SegmentLowering
+from .segment_plan import SEGMENTS, segment_sizes
+from .segment_problem import program_of
+from .tile_pieces import digital_op, groups_held, held_shape, output_axis, replace_body, top_constants
+from .units import Unit, returned_values, units_of
 from .value_places import ValuePlaces, place_values
 
 
@@ -55,14 +48,14 @@ class LowerToTile(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         function = main_function(op)
+        sizes = segment_sizes(op)
+        if sizes is not None:
+            SegmentLowering(program_of(op), sizes, function).run()
+            del op.attributes[SEGMENTS]
+            return
         units = units_of(function)
         chip = chip_from_ir(op)
         _Lowering(function, units, place_values(function, units, chip), chip).run()
-
-
-def output_axis(op: MatrixOp) -> int:
-    """The dimension of the result that parts are ranges of."""
-    return 1 if isinstance(op, ConvOp) else len(shape_of(op.result)) - 1
 
 
 def weight_axis(op: MatrixOp) -> int:
@@ -70,24 +63,6 @@ def weight_axis(op: MatrixOp) -> int:
     if isinstance(op, ConvOp):
         return 0
     return len(shape_of(op.w)) - (2 if isinstance(op, MatmulOp) and op.transposed is not None else 1)
-
-
-def held_shape(op: MatrixOp, outputs: int) -> tuple[int, ...]:
-    """The shape in which arrays hold the weights of `outputs` outputs: `[.., K, n]`, or that of a convolution."""
-    shape = list(shape_of(op.w))
-    if isinstance(op, ConvOp):
-        return (outputs, *shape[1:])
-    if isinstance(op, MatmulOp) and op.transposed is not None:
-        shape[-2:] = shape[:-3:-1]
-    return (*shape[:-1], outputs)
-
-
-def groups_held(op: MatrixOp, part: PartAttr) -> int:
-    """How many groups of a grouped convolution a part holds."""
-    if not isinstance(op, ConvOp):
-        return 1
-    groups = op.window.groups.data
-    return max(part.outputs * groups // op.outputs, 1)
 
 
 @dataclass
@@ -120,7 +95,7 @@ class _Lowering:
         top = Block(arg_types=[argument.type for argument in old.args])
         for before, after in zip(old.args, top.args, strict=True):
             self._stands_for(before, after)
-        self._constants(old, top)
+        top_constants(old, top, self.values)
         self._reorder(top)
         once = self._program_residents()
         if once is not None:
@@ -137,24 +112,11 @@ class _Lowering:
         returned = returned_values(self.function)
         self._close_segment(top, len(self.units))
         top.add_op(ReturnOp(*(self._off_chip(value) for value in returned)))
-        _replace_body(self.function, top)
+        replace_body(self.function, top)
 
     def _stands_for(self, before: SSAValue, after: SSAValue) -> None:
         after.name_hint = before.name_hint
         self.values[before] = after
-
-    def _constants(self, old: Block, top: Block) -> None:
-        """Weights, and constants that matrix operators use or the model returns; digital work gets its own copies."""
-        for op in old.ops:
-            needed = isinstance(op, WeightOp) or any(
-                isinstance(use.operation, MatrixOp | ReturnOp) for use in _uses(op)
-            )
-            if needed and (isinstance(op, WeightOp) or op.name in INLINE_CONSTANTS):
-                copy = op.clone()
-                copy.location = op.location
-                top.add_op(copy)
-                for before, after in zip(op.results, copy.results, strict=True):
-                    self._stands_for(before, after)
 
     def _reorder(self, top: Block) -> None:
         """The constants of operators whose outputs are placed in another order."""
@@ -344,46 +306,3 @@ class _Lowering:
         top.add_op(segment)
         self.block = Block()
         return list(segment.outs)
-
-
-def digital_op(unit: Unit, ins: Sequence[SSAValue], places: ValuePlaces, step: int) -> DigitalOp:
-    """The digital work of `unit` on `ins`, which stand for its inputs and say by their types where those are."""
-    body = Block(arg_types=[placed(tensor_type(value), None) for value in ins])
-    mapping: dict[SSAValue, SSAValue] = {}
-    for value, argument in zip(unit.ins, body.args, strict=True):
-        argument.name_hint = value.name_hint
-        mapping[value] = argument
-    for op in (*_inline_constants(unit), *unit.ops):
-        body.add_op(_clone(op, mapping))
-    body.add_op(YieldOp([mapping[value] for value in unit.outs]))
-    types = [placed(tensor_type(value), buffer() if value in places.on_chip else None) for value in unit.outs]
-    digital = DigitalOp(ins, types, Region(body), step=step)
-    digital.location = unit.ops[-1].location
-    return digital
-
-
-def _uses(op: Operation) -> Iterator[Use]:
-    return (use for result in op.results for use in result.uses)
-
-
-def _clone(op: Operation, mapping: dict[SSAValue, SSAValue]) -> Operation:
-    copy = op.clone(mapping)
-    copy.location = op.location
-    return copy
-
-
-def _inline_constants(unit: Unit) -> list[Operation]:
-    """The small constants that a run of digital work uses, each once."""
-    makers = (producer(operand) for op in unit.ops for operand in operands_from_outside(op))
-    found = {maker: None for maker in makers if maker is not None and maker.name in INLINE_CONSTANTS}
-    own = set(unit.ops)
-    return [maker for maker in found if maker not in own]
-
-
-def _replace_body(function: FuncOp, block: Block) -> None:
-    old = function.body.block
-    function.body.insert_block(block, 0)
-    for op in reversed(list(old.ops)):
-        op.detach()
-        op.drop_all_references()
-    function.body.detach_block(old)

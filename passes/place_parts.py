@@ -27,7 +27,7 @@ from ..runtime_sim.weights import STORE
 from ..runtime_sim.work import work_of
 from .assign_arrays import AssignArrays
 from .explanation import EXPLAIN, explanation
-from .lower_to_tile import LowerToTile, digital_op
+from .lower_to_tile import LowerToTile
 from .placement.assemble import PlacedPart, build_problem, orders_of, parts_of
 from .placement.constraints import Constraints, constrained
 from .placement.evolutionary import Evolution
@@ -37,7 +37,11 @@ from .placement.pricing import ChipPricer
 from .placement.problem import Ints, PlacementError, Plan, Problem
 from .placement.splits import PriceSource
 from .placement.strategies import Extras, Outcome, run
+from .segment_problem import has_operators
+from .segment_strategies import Segmented, forget_segments, place_segments
+from .segmentation.strategies import STRATEGIES
 from .sensitivities import read_sensitivities
+from .tile_pieces import digital_op
 from .units import Unit, units_of
 from .value_places import ValuePlaces, place_values
 from .verify_placement import SOLUTION
@@ -81,6 +85,12 @@ class PlaceParts(ModulePass):
         "all-analog",
         "all-digital",
         "first-last-digital",
+        "all-compute",
+        "all-compute-overlap",
+        "all-compute-best",
+        "puma-like",
+        "occ-like",
+        "cmswitch",
     ] = "exact"
     tier: str | None = None
     """Of `homogeneous`."""
@@ -103,6 +113,9 @@ class PlaceParts(ModulePass):
     """Leave `h3.explain` on the module: why operators are where they are."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        chip = chip_from_ir(op)
+        if self._cuts_segments(op, chip) and not self._beaten(op, chip, place_segments(op, self._strategy(chip))):
+            return
         self.place(op)
 
     def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Outcome:
@@ -127,6 +140,39 @@ class PlaceParts(ModulePass):
             text = explanation(operators, products, chip, self.min_bits, placed, menu)
             op.attributes[EXPLAIN] = StringAttr(text)
         return outcome
+
+    def _cuts_segments(self, module: ModuleOp, chip: Chip) -> bool:
+        """Whether the plan is one of segments: on a pipelined chip with one tier of arrays, where nothing but latency
+        is asked for; only `exact` has another answer elsewhere."""
+        limits = (self.max_latency_ns, self.max_energy_pj, self.max_area_share, self.lifetime_s)
+        plain = self.objective == "latency" and not self.explain and all(limit is None for limit in limits)
+        if self.strategy not in STRATEGIES:
+            return False
+        if chip.schedule == "pipelined" and plain and has_operators(module):
+            return True
+        if self.strategy != "exact":
+            raise InputError(
+                f"strategy {self.strategy}: expected a pipelined chip with one tier of arrays that takes a product, "
+                "and no objective or limit but latency"
+            )
+        return False
+
+    def _beaten(self, module: ModuleOp, chip: Chip, segmented: Segmented) -> bool:
+        """Whether `exact` does better without segments: work that the digital unit does faster is not in their plans.
+
+        The greedy plan tells; the module keeps the plan of segments if not.
+        """
+        module.attributes[SOLUTION] = segmented.solution
+        if self.strategy != "exact":
+            return False
+        copy = module.clone()
+        forget_segments(copy)
+        operators, _, problem = self.problem(copy, chip)
+        outcome = run(problem, "greedy", self.time_limit)
+        beaten = simulated_plan(copy, operators, problem, outcome.plan, chip).latency_ns < segmented.latency_ns
+        if beaten:
+            forget_segments(module)
+        return beaten
 
     def problem(
         self, module: ModuleOp, chip: Chip, losses: Losses | None = None, max_loss: float | None = None

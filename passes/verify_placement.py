@@ -11,6 +11,7 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, WeightOp
+from ..dialects.tile import RoundsAttr
 from ..dialects.values import static_weight
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
@@ -21,6 +22,8 @@ from ..runtime_sim.weights import STORE
 from .units import units_of
 
 SOLUTION = "h3.solution"
+ROUNDS = "h3.rounds"
+"""On an operator larger than the chip: how it passes the arrays; the range is but their number."""
 SOLUTION_KEYS = (
     "bound",
     "gap",
@@ -81,6 +84,9 @@ def _check_operator(
         if static_weight(op.w) is None and not part.is_rewritten:
             raise InputError(f"{where(op)}: expected `rewritten`, as its weight is made at run time, got {part}")
         arrays = int(tier.arrays_needed(product, part.outputs)) * part.copies.data
+        rounds = op.attributes.get(ROUNDS)
+        if isinstance(rounds, RoundsAttr):
+            arrays = rounds.at.size
         if part.is_rewritten:
             scratch[part.tier_name, reached] += arrays
         else:

@@ -4,25 +4,38 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, IntegerAttr, ModuleOp, SymbolRefAttr
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 from xdsl.passes import ModulePass
 
-from ..dialects.tile import ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StepOp, StoreOp
+from ..dialects.tile import (
+    AheadOp,
+    ArraysAttr,
+    DigitalOp,
+    JoinOp,
+    LoadOp,
+    MemoryAttr,
+    MvmOp,
+    ProgramOp,
+    SegmentOp,
+    StepOp,
+    StoreOp,
+    SwitchOp,
+)
 from ..dialects.values import place, static_weight
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.digital_cost import value_bytes
 from ..runtime_sim.errors import InputError, where
+from ..runtime_sim.flow import indices_of, waits_for_all
+from ..runtime_sim.kinds.arrays import ArrayTier
 from ..runtime_sim.walk import ConstantLike, Visitor, definition, users, walk
-from ..runtime_sim.work import arrays_of_program, product_of_mvm
+from ..runtime_sim.work import arrays_of_program, is_in_place, product_of_mvm
+from .array_state import ArrayState
 from .verify_placement import SOLUTION, check_solution
 
-NOBODY = -1
 MODEL_COUNTS = ("operators", "matrix_operators", "macs", "weights")
 
 
@@ -30,10 +43,12 @@ MODEL_COUNTS = ("operators", "matrix_operators", "macs", "weights")
 class VerifyTile(ModulePass):
     """Checks, without changing anything, that
     - every place names a tier or memory of the chip, and arrays that it has;
-    - a weight gets as many arrays as it takes, and is still in them whenever it is read;
+    - a weight gets as many arrays as it takes, and is still in them whenever it is read; so is data in memory arrays;
+    - arrays are in the mode that they are used in, and switching loses nothing that is read later;
     - each output of an operator is made exactly once (`tile.join`);
     - values in the buffer fit it; steps and segments rise;
-    - residents survive the execution, so that the second one finds what the first one found;
+    - residents survive the execution, and all arrays compute at its end, so that the second one finds what the first
+      one found;
     - what `h3.solution` and `h3.model` say of the plan can be read.
     """
 
@@ -52,18 +67,17 @@ class VerifyTile(ModulePass):
 @dataclass
 class _Verifier(Visitor):
     chip: Chip
-    holder: dict[str, NDArray[np.int64]] = field(init=False)
-    """For each array of a tier: the number of the program op whose weight it holds."""
-    programs: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
-    residents: list[tuple[ProgramOp, ArraysAttr, int]] = field(default_factory=list[tuple[ProgramOp, ArraysAttr, int]])
+    arrays: ArrayState = field(init=False)
     once: bool = False
     segment: int = -1
     step: int = 0
+    room: int = 0
+    """Bytes of the buffer in the open segment."""
     live: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
     readers: dict[SSAValue, set[Operation]] = field(default_factory=dict[SSAValue, set[Operation]])
 
     def __post_init__(self) -> None:
-        self.holder = {name: np.full(tier.arrays, NOBODY, np.int64) for name, tier in self.chip.tiers.items()}
+        self.arrays = ArrayState(self.chip)
 
     def constant(self, op: ConstantLike) -> None:
         """Constants are off chip until they are programmed or streamed."""
@@ -76,10 +90,24 @@ class _Verifier(Visitor):
         elif op.index.value.data <= self.segment:
             raise InputError(f"tile.segment {op.index.value.data}: expected segments to rise from {self.segment}")
         else:
+            self.step = self.step if self.segment >= 0 else 0
             self.segment = op.index.value.data
             self.once = False
-        if self.segment <= 0:
-            self.step = 0
+
+        self.room = self.chip.buffer.size_bytes
+        if op.memory is not None:
+            self._begin_memory(op, op.memory)
+
+    def _begin_memory(self, op: SegmentOp, at: ArraysAttr) -> None:
+        """Arrays that widen the buffer while a segment runs: those that hold no value of their own are room."""
+        self.arrays.check(op, at)
+        tier, state = self.chip.tier(at.tier_name), self.arrays
+        indices = indices_of(at)
+        if not isinstance(tier, ArrayTier) or not state.memory[at.tier_name][indices].all():
+            raise InputError(f"tile.segment {self.segment}: expected arrays in memory mode, got {at}")
+        values = [value for value in self.live if isinstance(place(value), MemoryAttr)]
+        held = {i for v in values for i in indices_of(_memory_place(v))}
+        self.room += sum(index not in held for index in indices) * tier.array_bytes
 
     def segment_ends(self, op: SegmentOp) -> None:
         """What leaves the segment lives on under its own name (`definition`)."""
@@ -100,10 +128,9 @@ class _Verifier(Visitor):
             case None:
                 return
             case ArraysAttr():
-                tier = self.chip.tier(at.tier_name)
-                if not at.spans or max(last for _, last in at.spans) > tier.arrays:
-                    text = ", ".join(f"{first} to {last}" for first, last in at.spans) or "none"
-                    raise InputError(f"{where(op)}: expected arrays 0 to {tier.arrays} of {at.tier_name}, got {text}")
+                self.arrays.check(op, at)
+            case MemoryAttr():
+                self.arrays.check(op, at.arrays)
             case SymbolRefAttr() if [name.data for name in at.nested_references.data] == ["buffer"]:
                 return
             case _:
@@ -111,22 +138,9 @@ class _Verifier(Visitor):
 
     def _check_held(self, op: Operation, operand: SSAValue) -> None:
         at = place(operand)
-        if not isinstance(at, ArraysAttr):
-            return
-        number = self.programs.get(definition(operand))
-        if number is None:
-            raise InputError(f"{where(op)}: reads {at}, which no tile.program has written")
-        lost = self._lost(at, number)
-        if lost is not None:
-            raise InputError(f"{where(op)}: its weight was lost: array {lost} of {at.tier_name} was written again")
-
-    def _lost(self, at: ArraysAttr, number: int) -> int | None:
-        """The first array of the place that holds something else by now."""
-        for first, last in at.spans:
-            others = np.flatnonzero(self.holder[at.tier_name][first:last] != number)
-            if len(others):
-                return first + int(others[0])
-        return None
+        if isinstance(at, ArraysAttr | MemoryAttr):
+            arrays = at.arrays if isinstance(at, MemoryAttr) else at
+            self.arrays.read(op, operand, arrays, memory=isinstance(at, MemoryAttr))
 
     def program(self, op: ProgramOp) -> None:
         self._begin(op)
@@ -139,23 +153,25 @@ class _Verifier(Visitor):
         needed = arrays_of_program(op, self.chip) * at.copies.data
         if at.size != needed:
             raise InputError(f"{where(op)}: tile.program: expected {needed} arrays on {at.tier_name}, got {at.size}")
-        number = len(self.programs)
-        self.programs[op.result] = number
-        for first, last in at.spans:
-            if not self.once:
-                self._keep_residents(op, at, first, last)
-            self.holder[at.tier_name][first:last] = number
-        if self.once:
-            self.residents.append((op, at, number))
+        if is_in_place(op):
+            source = _memory_place(op.w)
+            self.arrays.switch_in_place(op.result, source)
+            rest = indices_of(at)[source.size :]
+            at = ArraysAttr.of(at.tier_name, [(i, i + 1) for i in rest])
+        if at.spans:
+            self.arrays.write(op, op.result, at, memory=False, once=self.once)
 
-    def _keep_residents(self, op: ProgramOp, at: ArraysAttr, first: int, last: int) -> None:
-        held = self.holder[at.tier_name][first:last]
-        for resident, other, number in self.residents:
-            if other.tier_name == at.tier_name and np.any(held == number):
-                raise InputError(
-                    f"{where(op)}: tile.program writes arrays {first} to {last} of {at.tier_name}, where the weight of "
-                    f"{where(resident)} stays"
-                )
+    def switch(self, op: SwitchOp) -> None:
+        self._begin(op)
+        self.arrays.check(op, op.arrays)
+        if self.once:
+            raise InputError(f"{where(op)}: tile.switch: expected it in a segment of an execution, not at power-up")
+        self.arrays.switch(op, op.arrays, to_memory=op.to_memory)
+
+    def ahead(self, op: AheadOp) -> None:
+        self._begin(op)
+        self.arrays.check(op, op.arrays)
+        self.arrays.write(op, definition(op.w), op.arrays, memory=False)
 
     def load(self, op: LoadOp) -> None:
         self._begin(op)
@@ -168,7 +184,13 @@ class _Verifier(Visitor):
     def mvm(self, op: MvmOp) -> None:
         self._begin(op)
         tier = self.chip.tier(op.tier_name)
-        if op.tier is not None and tier.arrays:
+        if op.rounds is not None:
+            self.arrays.check(op, op.rounds.at)
+            first = indices_of(op.rounds.at)[: op.rounds.number("ahead")]
+            if first:
+                self.arrays.read(op, op.w, ArraysAttr.of(op.tier_name, [(i, i + 1) for i in first]), memory=False)
+            self.arrays.write(op, None, op.rounds.at, memory=False)
+        elif op.tier is not None and tier.arrays:
             raise InputError(f"{where(op)}: expected a weight in arrays of {op.tier_name}, which holds its weights")
         product = product_of_mvm(op, self.chip.activation_bits)
         refusal = tier.refuses(product)
@@ -201,6 +223,7 @@ class _Verifier(Visitor):
         self._end(op)
 
     def results(self, op: ReturnOp) -> None:
+        self.arrays.at_rest(op)
         for value in op.arguments:
             if place(value) is not None:
                 raise InputError(f"func.return: expected results off chip, got one at {place(value)}")
@@ -209,16 +232,33 @@ class _Verifier(Visitor):
         """Buffer: results that are on the chip live until their last reader is done."""
         for result in op.results:
             self._check_place(op, place(result))
-            if place(result) is not None and not isinstance(op, JoinOp):
+            at = place(result)
+            if isinstance(at, MemoryAttr):
+                self._put_in_memory(op, result, at)
+            if at is not None and not isinstance(op, JoinOp) and self._stays(op, result):
                 self.live[result] = value_bytes(result, self.chip.activation_bits)
                 self.readers[result] = set(self._last_readers(result))
-        used = sum(self.live.values())
-        if used > self.chip.buffer.size_bytes:
-            raise InputError(
-                f"{where(op)}: expected at most {self.chip.buffer.size_bytes} bytes in the buffer, got {used}"
-            )
+        used = sum(size for value, size in self.live.items() if not isinstance(place(value), MemoryAttr))
+        if used > self.room:
+            raise InputError(f"{where(op)}: expected at most {self.room} bytes in the buffer, got {used}")
         if self.chip.schedule == "sequential":
             self._free((op,))
+
+    def _put_in_memory(self, op: Operation, result: SSAValue, at: MemoryAttr) -> None:
+        """The result of `op` fits the arrays in memory mode that it is put into."""
+        tier, size = self.chip.tier(at.arrays.tier_name), value_bytes(result, self.chip.activation_bits)
+        if not isinstance(tier, ArrayTier) or at.arrays.size * tier.array_bytes < size:
+            raise InputError(f"{where(op)}: expected arrays for {size} bytes, got {at}")
+        self.arrays.write(op, result, at.arrays, memory=True)
+
+    def _stays(self, op: Operation, result: SSAValue) -> bool:
+        """Whether all of a value is in the buffer at once: on a pipelined chip only if it leaves its segment, or a
+        reader waits for all of it; of others a few rows are there, which are not counted."""
+        if self.chip.schedule == "sequential":
+            return True
+        return any(waits_for_all(reader, result) for reader in self._last_readers(result)) or any(
+            reader.parent is not op.parent for reader in self._last_readers(result)
+        )
 
     def _free(self, done: Iterable[Operation]) -> None:
         """Ops that ran at the same time are done: what nobody else reads leaves the buffer."""
@@ -235,3 +275,10 @@ class _Verifier(Visitor):
                 yield from self._last_readers(user.result)
             else:
                 yield user
+
+
+def _memory_place(value: SSAValue) -> ArraysAttr:
+    """The arrays of a value in memory mode."""
+    at = place(value)
+    assert isinstance(at, MemoryAttr)
+    return at.arrays

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 
 @dataclass(frozen=True)
 class After:
-    """A job waits for an earlier job of the same list: chunk by chunk, or (`whole`) for its last chunk.
+    """A job waits for another job of the same list: chunk by chunk, or (`whole`) for its last chunk.
 
     `needs`: for each chunk of the waiting job how many chunks of the other have to be done; None: the same share.
     """
@@ -129,6 +129,8 @@ class _Engine:
         self.touched: dict[str, None] = {}
         for index, job in enumerate(jobs):
             self._create(index, job)
+        for index, job in enumerate(jobs):
+            self._gate(index, job)
 
     def _create(self, index: int, job: Job) -> None:
         first, stages = len(self.tasks), max(1, len(job.stages))
@@ -138,6 +140,10 @@ class _Engine:
             for stage in range(stages):
                 self.tasks.append((index, chunk, stage))
                 self.missing.append((chunk > 0) + (stage > 0))
+
+    def _gate(self, index: int, job: Job) -> None:
+        """What the job waits for."""
+        first, stages, chunks = self.first[index], max(1, len(job.stages)), job.chunks if job.stages else 1
         for after in job.after:
             producer = self.jobs[after.job]
             steps = max(1, len(producer.stages))

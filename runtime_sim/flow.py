@@ -11,21 +11,24 @@ are each operator's own. Where a tier may not write some arrays while others com
 products take turns in the order of the plan.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil
 
+import numpy as np
+from numpy.typing import NDArray
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
 from ..dialects.onnx import attr_ints
-from ..dialects.tile import ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, StepOp, StoreOp
+from ..dialects.tile import AheadOp, ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, StepOp, StoreOp, SwitchOp
 from ..dialects.values import place, shape_of
 from .chip import Chip
 from .digital_ops import ELEMENTWISE, GLOBAL_POOLS, POOLS, op_type, shape
 from .events import After, Job
 from .kinds.arrays import ArrayTier
+from .rounds import Rounds
 from .walk import definition
 from .work import OpWork
 
@@ -91,12 +94,17 @@ def producers(value: SSAValue) -> Iterator[tuple[Operation, bool]]:
             yield source.op, False
 
 
-def pipelined_jobs(chip: Chip, ops: Sequence[tuple[StepOp, OpWork]]) -> tuple[Job, ...]:
-    """The jobs of one segment. Each place in arrays is a resource of its own, numbered in the order of the plan."""
-    flow = _Flow(chip)
-    for op, work in ops:
+def pipelined_jobs(chip: Chip, ops: Sequence[tuple[StepOp, OpWork]]) -> tuple[tuple[Job, ...], list[int]]:
+    """(the jobs of one segment, the position in `ops` of the op that each is of).
+
+    An op is one job, or if it works in rounds two a round. Each place in arrays is a resource of its own, numbered in
+    the order of the plan.
+    """
+    flow, owners = _Flow(chip), list[int]()
+    for position, (op, work) in enumerate(ops):
         flow.add(op, work)
-    return tuple(flow.jobs)
+        owners += [position] * (len(flow.jobs) - len(owners))
+    return tuple(flow.jobs), owners
 
 
 @dataclass
@@ -122,13 +130,18 @@ class _Flow:
     positions: dict[Operation, int] = field(default_factory=dict[Operation, int])
     orders: dict[Operation, str | None] = field(default_factory=dict[Operation, str | None])
     """In which order the result of an op of the segment comes; None: not before all of it is there."""
-    places: dict[ArraysAttr, int] = field(default_factory=dict[ArraysAttr, int])
+    places: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
+    users: dict[str, NDArray[np.int64]] = field(default_factory=dict[str, "NDArray[np.int64]"])
+    switches: list[int] = field(default_factory=list[int])
+    """All that comes after a switch in the plan waits for it."""
     turns: dict[str, _Turns] = field(default_factory=dict[str, _Turns])
 
     def add(self, op: StepOp, work: OpWork) -> None:
         """The next op of the plan."""
         job, chunks = len(self.jobs), int(work.work.chunks)
         order, reads = self._reads(op)
+        if work.rounds is not None:
+            order, reads = None, [None] * len(op.operands)
         waits: dict[int, tuple[int, ...] | None] = {}
         for operand, paths in zip(op.operands, reads, strict=True):
             for producer, _ in producers(operand):
@@ -137,11 +150,65 @@ class _Flow:
                     flows = paths is not None and _agree(order, self.orders[producer])
                     needs = chunks_read(paths, chunks, self.jobs[other].chunks) if paths and flows else None
                     waits[other] = _later(waits[other], needs) if other in waits else needs
-        waits.update(dict.fromkeys(self._turn(op, job)))
+        waits.update(dict.fromkeys([*self._turn(op, job), *self._places(op, job), *self.switches]))
         after = tuple(After(other, needs is None, needs) for other, needs in sorted(waits.items()))
-        stages = tuple((self._resource(op, name), int(ps)) for name, ps in work.work.stages if int(ps) > 0)
-        self.jobs.append(Job(stages, chunks, after))
-        self.positions[op], self.orders[op] = job, order
+        if work.rounds is not None:
+            assert isinstance(op, MvmOp)
+            self._rounds(op, work.rounds, after)
+        else:
+            stages = tuple((self._resource(op, name), int(ps)) for name, ps in work.work.stages if int(ps) > 0)
+            self.jobs.append(Job(stages, chunks, after))
+        if isinstance(op, SwitchOp):
+            self.switches = [job]
+        self.positions[op], self.orders[op] = len(self.jobs) - 1, order
+
+    def _rounds(self, op: MvmOp, rounds: Rounds, after: tuple[After, ...]) -> None:
+        """A round's arrays are written when what they did before is done, and compute when they are written.
+
+        Loads come first, so that inputs, which are there early, do not hold up weights.
+        """
+        assert op.rounds is not None
+        first, turns, count = len(self.jobs), rounds.turns, rounds.count
+        for number in range(count):
+            waits = after if number < turns else (After(first + count + number - turns, True),)
+            load = rounds.load if number else rounds.first
+            stages = tuple((name, int(ps)) for name, ps in load.stages if int(ps) > 0)
+            self.jobs.append(Job(stages, int(load.chunks), waits))
+        names = [f" {self.places.setdefault((first, turn), len(self.places))}" for turn in range(turns)]
+        for number in range(count):
+            own = names[number % turns]
+            stages = tuple(
+                (name + own if name.endswith(".arrays") else name, int(ps)) for name, ps in rounds.compute.stages
+            )
+            self.jobs.append(Job(stages, int(rounds.compute.chunks), (After(first + number, True), *after)))
+        indices = indices_of(op.rounds.at)
+        size = len(indices) // turns
+        for turn in range(min(turns, count)):
+            last = count - 1 - (count - 1 - turn) % turns
+            self._users(op.rounds.at.tier_name)[indices[turn * size : (turn + 1) * size]] = first + count + last
+
+    def _users(self, tier: str) -> NDArray[np.int64]:
+        """For each array of a tier the last job that uses it, or -1."""
+        if tier not in self.users:
+            self.users[tier] = np.full(self.chip.tier(tier).arrays, -1, np.int64)
+        return self.users[tier]
+
+    def _places(self, op: StepOp, job: int) -> list[int]:
+        """Those that have to be done with its arrays before `op` writes them; from now on it uses them."""
+        at = op.rounds.at if isinstance(op, MvmOp) and op.rounds is not None else None
+        writes = True
+        if isinstance(op, ProgramOp):
+            at = place(op.result)
+        elif isinstance(op, AheadOp):
+            at = op.arrays
+        elif isinstance(op, MvmOp) and at is None:
+            at, writes = place(op.w), False
+        if not isinstance(at, ArraysAttr):
+            return []
+        users, indices = self._users(at.tier_name), indices_of(at)
+        before = [int(user) for user in np.unique(users[indices]) if user >= 0] if writes else []
+        users[indices] = job
+        return before
 
     def _reads(self, op: StepOp) -> tuple[str | None, Sequence[Paths]]:
         """The order in which `op` works, and how it reads each operand."""
@@ -166,18 +233,24 @@ class _Flow:
     def _turn(self, op: StepOp, job: int) -> Sequence[int]:
         """The jobs of a tier that have to end before its arrays change between writing and computing."""
         at = place(op.result if isinstance(op, ProgramOp) else op.w) if isinstance(op, ProgramOp | MvmOp) else None
+        at = op.arrays if isinstance(op, AheadOp) else at
         if not isinstance(at, ArraysAttr):
             return ()
         tier = self.chip.tier(at.tier_name)
         if isinstance(tier, ArrayTier) and tier.writes_overlap:
             return ()
-        return self.turns.setdefault(at.tier_name, _Turns()).take(job, isinstance(op, ProgramOp))
+        return self.turns.setdefault(at.tier_name, _Turns()).take(job, not isinstance(op, MvmOp))
 
     def _resource(self, op: StepOp, name: str) -> str:
         at = place(op.w) if isinstance(op, MvmOp) else None
         if not isinstance(at, ArraysAttr) or name != f"{at.tier_name}.arrays":
             return name
         return f"{name} {self.places.setdefault(at, len(self.places))}"
+
+
+def indices_of(at: ArraysAttr) -> list[int]:
+    """The arrays of a place, in its order."""
+    return [index for span in at.spans for index in range(*span)]
 
 
 def _agree(order: str | None, other: str | None) -> bool:
@@ -247,3 +320,15 @@ def _window(op: Operation, index: int) -> Path | None:
         pad = (attr_ints(op, "pads", ()) or (0,) * 2 * rank)[0]
         return (Rows(x[0], x[2], y[2], stride, dilation * (kernel[0] - 1) + 1, pad),)
     return None
+
+
+def waits_for_all(op: Operation, value: SSAValue) -> bool:
+    """Whether a reader of `value` needs all of it before it starts, whatever the order in which it comes."""
+    if isinstance(op, LoadOp | StoreOp):
+        return False
+    if isinstance(op, MvmOp):
+        return any(definition(other) is definition(value) for other in op.operands[1:]) or op.rounds is not None
+    reads = digital_reads(op) if isinstance(op, DigitalOp) else None
+    if reads is None:
+        return True
+    return any(paths is None for operand, paths in zip(op.operands, reads, strict=True) if operand is value)

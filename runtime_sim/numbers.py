@@ -19,7 +19,18 @@ from ..dialects.constants import numpy_dtype
 from ..dialects.h3 import WeightOp
 from ..dialects.onnx import constant_array
 from ..dialects.onnx_ops import ConstantOp
-from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, ReorderOp, SegmentOp, StoreOp
+from ..dialects.tile import (
+    AheadOp,
+    DigitalOp,
+    JoinOp,
+    LoadOp,
+    MvmOp,
+    ProgramOp,
+    ReorderOp,
+    SegmentOp,
+    StoreOp,
+    SwitchOp,
+)
 from ..dialects.values import shape_of, static_weight, tensor_type
 from .arithmetic import Arithmetic, Exact
 from .chip import Chip
@@ -206,6 +217,12 @@ class PlanRun(Visitor):
 
     def store(self, op: StoreOp) -> None:
         self._put(op.result, self._get(op.x))
+
+    def switch(self, op: SwitchOp) -> None:
+        """Values do not depend on modes: verify-tile proves that a switch loses none that is read."""
+
+    def ahead(self, op: AheadOp) -> None:
+        """The product in rounds reads the weight itself."""
 
     def join(self, op: JoinOp) -> None:
         pieces, axis = [self._get(piece) for piece in op.pieces], op.axis.value.data

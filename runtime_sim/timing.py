@@ -18,7 +18,7 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation
 
 from ..dialects.text import unescape
-from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp
+from ..dialects.tile import AheadOp, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, SegmentOp, StoreOp, SwitchOp
 from ..dialects.tile_movement import ArraysAttr, StepOp
 from ..dialects.values import place
 from .chip import Chip
@@ -29,7 +29,7 @@ from .events import After, Job, Run, alone
 from .events import simulate as simulate_jobs
 from .flow import pipelined_jobs, producers
 from .walk import ConstantLike, Visitor, walk
-from .work import OpWork, work_of
+from .work import OpWork, is_in_place, widened_chip, work_of
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,10 @@ class _Plan(Visitor):
         self.held = {name: np.zeros(size, np.bool_) for name, size in sizes.items()}
         """Arrays that hold residents."""
         self.peak = dict.fromkeys(chip.tiers, 0)
+        self.widened = chip
+        """The chip as the open segment's memory arrays make it."""
+        self.switched = 0
+        """Array switches in one execution."""
         self.scratch: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
 
     def constant(self, op: ConstantLike) -> None:
@@ -144,6 +148,9 @@ class _Plan(Visitor):
     def segment_begins(self, op: SegmentOp) -> None:
         index = None if op.index is None else op.index.value.data
         self.segments.append((index, []))
+        self.widened = self.chip
+        if op.memory is not None:
+            self.widened = widened_chip(self.chip, op.memory.tier_name, op.memory.size)
         self.scratch = {name: held.copy() for name, held in self.held.items()}
 
     def segment_ends(self, op: SegmentOp) -> None:
@@ -153,7 +160,7 @@ class _Plan(Visitor):
             self.held = self.scratch
 
     def _timed(self, op: StepOp) -> None:
-        self.segments[-1][1].append((op, work_of(self.chip, op)))
+        self.segments[-1][1].append((op, work_of(self.widened, op)))
 
     def program(self, op: ProgramOp) -> None:
         at = place(op.result)
@@ -161,11 +168,16 @@ class _Plan(Visitor):
         limit = self.chip.tier(at.tier_name).arrays
         if not at.spans or max(last for _, last in at.spans) > limit:
             raise InputError(f"{at}: expected ranges of the {limit} arrays of tier {at.tier_name} (assign-arrays)")
+        self._occupy(at, 0 if is_in_place(op) else 1)
+        self.switched += at.size // at.copies.data * is_in_place(op)
+        self._timed(op)
+
+    def _occupy(self, at: ArraysAttr, writes: int) -> None:
+        """Arrays hold weights, written so often in an execution."""
         for first, last in at.spans:
             self.scratch[at.tier_name][first:last] = True
             if self.segments[-1][0] is not None:
-                self.writes[at.tier_name][first:last] += 1
-        self._timed(op)
+                self.writes[at.tier_name][first:last] += writes
 
     def load(self, op: LoadOp) -> None:
         self._timed(op)
@@ -173,7 +185,17 @@ class _Plan(Visitor):
     def store(self, op: StoreOp) -> None:
         self._timed(op)
 
+    def switch(self, op: SwitchOp) -> None:
+        self.switched += op.arrays.size * (self.segments[-1][0] is not None)
+        self._timed(op)
+
+    def ahead(self, op: AheadOp) -> None:
+        self._occupy(op.arrays, 1)
+        self._timed(op)
+
     def mvm(self, op: MvmOp) -> None:
+        if op.rounds is not None:
+            self._occupy(op.rounds.at, int(op.rounds.number("count") / op.rounds.number("turns")) or 1)
         self._timed(op)
 
     def digital(self, op: DigitalOp) -> None:
@@ -203,30 +225,37 @@ class _Timeline:
         self.intervals: list[Interval] = []
 
     def segment(self, index: int | None, ops: Sequence[tuple[StepOp, OpWork]]) -> None:
-        self.segments += 1
+        self.segments += not self.pipelined or any(isinstance(op, MvmOp) for op, _ in ops)
         if self.pipelined:
-            self._together(index, ops, pipelined_jobs(self.chip, ops))
+            self._together(index, ops, *pipelined_jobs(self.chip, ops))
             return
         for _, pairs in groupby(sorted(ops, key=lambda pair: pair[0].at), key=lambda pair: pair[0].at):
             members = list(pairs)
             positions = {op: position for position, (op, _) in enumerate(members)}
-            self._together(index, members, tuple(_job(op, work, positions) for op, work in members))
+            jobs = tuple(_job(op, work, positions) for op, work in members)
+            self._together(index, members, jobs, range(len(jobs)))
 
-    def _together(self, index: int | None, members: Sequence[tuple[StepOp, OpWork]], jobs: tuple[Job, ...]) -> None:
-        """Ops that begin when all before them have ended."""
-        ends, runs = _simulated(jobs)
+    def _together(
+        self, index: int | None, members: Sequence[tuple[StepOp, OpWork]], jobs: tuple[Job, ...], owners: Sequence[int]
+    ) -> None:
+        """Ops that begin when all before them have ended; `owners` has the member that each job is of."""
+        job_ends, runs = _simulated(jobs)
+        ends = [0] * len(members)
+        for owner, end in zip(owners, job_ends, strict=True):
+            ends[owner] = max(ends[owner], end)
         offset, base = len(self.operations), self.now_ps
         starts = list(ends)
         for run in runs:
-            starts[run.job] = min(starts[run.job], run.start_ps)
-            work = members[run.job][1]
+            owner = owners[run.job]
+            starts[owner] = min(starts[owner], run.start_ps)
+            work = members[owner][1]
             if work.tier is not None and run.resource.partition(" ")[0] in (work.tier, f"{work.tier}.arrays"):
                 self.busy_ps[work.tier] += run.busy_ps * max(1, work.arrays)
             if self.pipelined or run.resource in SHARED_PORTS:
                 self._take(run.resource, run.busy_ps)
             if self.record:
                 span = (base + run.start_ps, base + run.end_ps)
-                self.intervals.append(Interval(run.resource, offset + run.job, *span, run.busy_ps, run.chunks))
+                self.intervals.append(Interval(run.resource, offset + owner, *span, run.busy_ps, run.chunks))
         for (op, work), start, end in zip(members, starts, ends, strict=True):
             energy = {part: float(pj) for part, pj in work.work.energy_pj.items()}
             span = ((base + start) / 1000, (base + end) / 1000)
@@ -332,7 +361,7 @@ def _timing(chip: Chip, plan: _Plan, once: _Timeline, each: _Timeline) -> Timing
         tiers=_tiers(chip, plan, each),
         setup=setup,
         segments=each.segments,
-        mode_switches=0,
+        mode_switches=plan.switched,
         operations=tuple(each.operations),
         intervals=tuple(each.intervals),
         setup_operations=tuple(once.operations),

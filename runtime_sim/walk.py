@@ -11,6 +11,7 @@ from ..dialects.h3 import WeightOp
 from ..dialects.onnx import NoValueOp
 from ..dialects.onnx_ops import ConstantOp
 from ..dialects.tile import (
+    AheadOp,
     DigitalOp,
     JoinOp,
     LoadOp,
@@ -19,6 +20,7 @@ from ..dialects.tile import (
     ReorderOp,
     SegmentOp,
     StoreOp,
+    SwitchOp,
     YieldOp,
 )
 from .errors import InputError
@@ -48,6 +50,12 @@ class Visitor(ABC):
     def store(self, op: StoreOp) -> None: ...
 
     @abstractmethod
+    def switch(self, op: SwitchOp) -> None: ...
+
+    @abstractmethod
+    def ahead(self, op: AheadOp) -> None: ...
+
+    @abstractmethod
     def mvm(self, op: MvmOp) -> None: ...
 
     @abstractmethod
@@ -70,6 +78,8 @@ RULES: Mapping[type[Operation], str] = {
     ProgramOp: "program",
     LoadOp: "load",
     StoreOp: "store",
+    SwitchOp: "switch",
+    AheadOp: "ahead",
     MvmOp: "mvm",
     DigitalOp: "digital",
     JoinOp: "join",

@@ -1,7 +1,7 @@
 """What each tile op asks of the chip: one rule an op class, from the same functions that prices come from."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -12,14 +12,17 @@ from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
 from ..dialects.h3 import MACS
 from ..dialects.onnx_ops import ConstantOp
-from ..dialects.tile import DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, StoreOp, YieldOp
+from ..dialects.tile import AheadOp, DigitalOp, JoinOp, LoadOp, MemoryAttr, MvmOp, ProgramOp, StoreOp, SwitchOp, YieldOp
 from ..dialects.tile_movement import ArraysAttr, MoveOp
 from ..dialects.values import place, shape_of, static_weight, tensor_type
 from .chip import Chip
-from .cost import Work, chunk_count, ps_for
+from .cost import Work, ceil_div, chunk_count, ps_for
 from .digital_cost import Tally, bits_of, root, tally_block, work_of_tally
 from .digital_ops import elements, shape
+from .errors import InputError, where
+from .kinds.arrays import ArrayTier
 from .product import Product, product_between, wire_bits
+from .rounds import Rounds, rounds_of, switch_work
 from .walk import definition, users
 
 
@@ -34,6 +37,8 @@ class OpWork:
     """Multiply-accumulates of a matrix operator."""
     arrays: int = 0
     """Arrays that compute."""
+    rounds: Rounds | None = None
+    """Of a product in rounds, one of them; `work` then has its energy and wear, and no stages."""
 
 
 def product_of_mvm(op: MvmOp, activation_bits: int) -> Product:
@@ -106,6 +111,31 @@ def work_of(chip: Chip, op: Operation) -> OpWork:
     return WORK_RULES[type(op)](chip, op)
 
 
+@lru_cache(maxsize=256)
+def _widened(key: "_Identity", tier: str, arrays: int) -> Chip:
+    chip, kind = key.chip, key.chip.tier(tier)
+    assert isinstance(kind, ArrayTier)
+    return chip.model_copy(update={"tiers": {**chip.tiers, tier: kind.widened(arrays)}})
+
+
+def widened_chip(chip: Chip, tier: str, memory_arrays: int) -> Chip:
+    """The chip while so many arrays of a tier are memory; the same object for the same numbers."""
+    return _widened(_Identity(chip), tier, memory_arrays)
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """A chip that is itself only."""
+
+    chip: Chip
+
+    def __hash__(self) -> int:
+        return id(self.chip)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.chip is other.chip
+
+
 @lru_cache(maxsize=4096)
 def _mvm_work(key: "_Key") -> Work:
     kind = key.chip.tier(key.tier)
@@ -149,20 +179,61 @@ def _mvm(chip: Chip, op: MvmOp) -> OpWork:
     product = product_of_mvm(op, chip.activation_bits)
     precision = None if op.precision is None else op.precision.data
     at = place(op.w)
-    work = _mvm_work(_Key(chip, op.tier_name, product, op.outputs, op.copies, precision))
-    arrays = at.size if isinstance(at, ArraysAttr) else 0
     counted = op.attributes.get(MACS)
     macs = product.macs(op.outputs)
     if isinstance(counted, IntegerAttr):
         macs = counted.value.data * op.outputs // op.all_outputs
-    return OpWork(work, op.tier_name, macs, arrays)
+    if op.rounds is not None:
+        one, energy, rows = rounds_of(chip, op.tier_name, product, op.outputs, op.rounds)
+        work = Work((), np.asarray(1, np.int64), energy, np.asarray(rows, np.int64))
+        return OpWork(work, op.tier_name, macs, op.rounds.at.size // one.turns, one)
+    work = _mvm_work(_Key(chip, op.tier_name, product, op.outputs, op.copies, precision))
+    return OpWork(work, op.tier_name, macs, at.size if isinstance(at, ArraysAttr) else 0)
 
 
 def _program(chip: Chip, op: ProgramOp) -> OpWork:
     product, outputs = product_of_program(op, chip.activation_bits)
     at = place(op.result)
     assert isinstance(at, ArraysAttr)
-    return OpWork(_program_work(_Key(chip, at.tier_name, product, outputs, at.copies.data)), at.tier_name)
+    tier, copies = at.tier_name, at.copies.data
+    if not is_in_place(op):
+        return OpWork(_program_work(_Key(chip, tier, product, outputs, copies)), tier)
+    switch = switch_work(chip, tier, at.size // copies, to_memory=False)
+    if copies > 1:
+        others = _program_work(_Key(chip, tier, product, outputs, copies - 1))
+        switch = replace(others, stages=(*switch.stages, *others.stages))
+    return OpWork(switch, tier)
+
+
+def is_in_place(op: ProgramOp) -> bool:
+    """Whether the weight lies as data in the arrays that will hold it: those of its first copy only switch."""
+    source, at = place(op.w), place(op.result)
+    if not isinstance(source, MemoryAttr) or not isinstance(at, ArraysAttr) or source.tier != at.tier:
+        return False
+    first = [index for span in at.spans for index in range(*span)][: at.size // at.copies.data]
+    return first == [index for span in source.arrays.spans for index in range(*span)]
+
+
+def _ahead(chip: Chip, op: AheadOp) -> OpWork:
+    reader = next((user for user in users(op.w) if isinstance(user, MvmOp) and user.rounds is not None), None)
+    if reader is None or reader.rounds is None:
+        raise InputError(f"{where(op)}: expected a product in rounds that reads the weight, found none")
+    tier, copies = op.arrays.tier_name, op.arrays.copies.data
+    product = product_of_mvm(reader, chip.activation_bits)
+    whole = _program_work(_Key(chip, tier, product, reader.outputs, copies))
+    share, of = op.share.value.data, op.of.value.data
+    work = Work(
+        tuple((name, ceil_div(ps * share, of)) for name, ps in whole.stages),
+        whole.chunks,
+        {part: pj * (share / of) for part, pj in whole.energy_pj.items()},
+        ceil_div(whole.rows_written * share, of),
+    )
+    return OpWork(work, tier)
+
+
+def _switch(chip: Chip, op: SwitchOp) -> OpWork:
+    tier = op.arrays.tier_name
+    return OpWork(switch_work(chip, tier, op.arrays.size, to_memory=op.to_memory), tier)
 
 
 def _move(chip: Chip, op: MoveOp) -> OpWork:
@@ -211,6 +282,8 @@ WORK_RULES: Mapping[type[Operation], Callable[[Chip, Any], OpWork]] = {
     ProgramOp: _program,
     LoadOp: _move,
     StoreOp: _move,
+    SwitchOp: _switch,
+    AheadOp: _ahead,
     MvmOp: _mvm,
     DigitalOp: _digital,
     JoinOp: _join,

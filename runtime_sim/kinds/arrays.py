@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from ..arithmetic import Arithmetic, BitSerial
 from ..cost import FloatArray, IntArray, Work, ceil_div, chunk_count, ps_for, ps_of_ns
 from ..product import Product, plain_product
-from .base import Bits, Count, Positive, Precision, TierKind
+from .base import Bits, Count, Fields, NonNegative, Positive, Precision, TierKind
 
 if TYPE_CHECKING:
     from ..chip import Chip
@@ -53,6 +53,20 @@ class ArrayFigures:
     """Writing the cells of one weight."""
 
 
+class MemoryMode(Fields):
+    """Arrays of a tier that may hold data instead of weights, and then widen the buffer. What an access to one takes is
+    taken to be what one to the buffer takes."""
+
+    bytes_per_ns: Positive
+    """Of one array, in and out at the same time."""
+    most_bytes_per_ns: Positive
+    """Of all of them together: the interconnect."""
+    to_memory_ns: NonNegative
+    """Switching one array; arrays switch one after another, and lose what they hold. `to_compute_ns` is back: weights
+    that were laid out in an array as data are then in it as weights."""
+    to_compute_ns: NonNegative
+
+
 class ArrayTier(TierKind):
     """Arrays of `array_rows` x `array_cols` cells; inputs drive rows, a weight takes some columns.
 
@@ -74,6 +88,8 @@ class ArrayTier(TierKind):
     """Array rows that are written at once, all arrays together."""
     writes_overlap: bool | None = None
     """Whether some arrays may be written while others compute; None: no. Only pipelined chips could make use of it."""
+    memory_mode: MemoryMode | None = None
+    """None: arrays only compute."""
     endurance_writes: Positive | None = None
     """Writes that a cell survives; None: unlimited."""
 
@@ -109,6 +125,19 @@ class ArrayTier(TierKind):
     def full_load(self) -> Product:
         """One vector with weights that fill every array."""
         return plain_product(1, self.array_rows, self.arrays * self.weight_cols, self.weight_bits)
+
+    @property
+    def array_bytes(self) -> int:
+        """What one array holds in memory mode."""
+        return self.array_rows * self.array_cols * self.cell_bits // 8
+
+    def widened(self, memory_arrays: int) -> "ArrayTier":
+        """The tier while so many of its arrays are memory: their bandwidth adds to that of its links."""
+        if self.memory_mode is None or not memory_arrays:
+            return self
+        more = min(memory_arrays * self.memory_mode.bytes_per_ns, self.memory_mode.most_bytes_per_ns)
+        rates = (self.link_in_bytes_per_ns + more, self.link_out_bytes_per_ns + more)
+        return self.model_copy(update={"link_in_bytes_per_ns": rates[0], "link_out_bytes_per_ns": rates[1]})
 
     @property
     def rows_on(self) -> int:
@@ -192,6 +221,7 @@ class ArrayTier(TierKind):
         return self.streamed(name, chip, product, outputs, (f"{name}.arrays", array_ps), energy)
 
     def program(self, name: str, chip: "Chip", product: Product, outputs: ArrayLike, copies: ArrayLike) -> Work:
+        # Weights have a path to the arrays beside that of inputs, as wide as it.
         outputs, copies = np.asarray(outputs, np.int64), np.asarray(copies, np.int64)
         one = self.figures
         weights = outputs * (product.k * product.blocks_a_part)
@@ -201,7 +231,7 @@ class ArrayTier(TierKind):
         reads = [("dram.read", ps_for(off, 8 * chip.dram.read_bytes_per_ns))] if product.w_off_chip else []
         stages = (
             *reads,
-            (f"{name}.in", ps_for(bits, 8 * self.link_in_bytes_per_ns)),
+            (f"{name}.weights", ps_for(bits, 8 * self.link_in_bytes_per_ns)),
             (f"{name}.write", ceil_div(rows, self.write_ports) * ps_of_ns(one.write_row_ns)),
         )
         energy = {

@@ -1,0 +1,241 @@
+"""From a module to the segmentation problem: operators, what they read of each other, and the chip, as numbers.
+
+Operators are the products that the chip's tier of arrays takes. All other work is the digital unit's; a run of it
+belongs to the operator before it in the list, with which it shares the segment: what it reads counts as read by that
+operator, what it makes as that operator's output. Its time is counted where it is waited for, with the first operator
+that reads it.
+"""
+
+from dataclasses import dataclass, field
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, Operation, SSAValue
+
+from ..dialects.h3 import ConvOp, MatmulOp
+from ..dialects.values import buffer, is_tensor, placed, producer, shape_of, static_weight, tensor_type
+from ..runtime_sim.chip import Chip
+from ..runtime_sim.chip_ir import chip_from_ir
+from ..runtime_sim.cost import ceil_div, ps_of_ns
+from ..runtime_sim.digital_cost import value_bytes
+from ..runtime_sim.errors import InputError
+from ..runtime_sim.flow import digital_reads
+from ..runtime_sim.kinds.arrays import ArrayTier
+from ..runtime_sim.product import Product, product_of
+from ..runtime_sim.walk import main_function
+from ..runtime_sim.work import work_of
+from .segmentation.problem import SegmentChip, SegmentOperator, SegmentProblem
+from .tile_pieces import digital_op
+from .units import Unit, returned_values, units_of
+from .value_places import ValuePlaces
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function seen as operators of one tier of arrays with digital work around them."""
+
+    chip: Chip
+    tier: str
+    units: tuple[Unit, ...]
+    owners: tuple[int, ...]
+    """For each unit the operator whose segment it is in: the last one before it, or the first one."""
+    operators: tuple[MatmulOp | ConvOp, ...]
+    results: frozenset[SSAValue]
+    """What the function returns."""
+
+    def maker(self, value: SSAValue) -> int | None:
+        """The unit that makes a value; None for arguments and constants."""
+        op = producer(value)
+        return None if op is None else self._makers.get(op.results[0])
+
+    def owner_of(self, value: SSAValue) -> int | None:
+        """The operator to which a value belongs."""
+        unit = self.maker(value)
+        return None if unit is None else self.owners[unit]
+
+    @property
+    def _makers(self) -> dict[SSAValue, int]:
+        return self.__dict__.setdefault(
+            "makers", {op.results[0]: i for i, unit in enumerate(self.units) for op in unit.ops if op.results}
+        )
+
+    def is_operator(self, unit: int) -> bool:
+        """Whether a unit is an operator of the arrays (else the digital unit does it)."""
+        op = self.units[unit].matrix
+        return op is not None and any(op is own for own in self.operators)
+
+
+def arrays_tier(chip: Chip) -> tuple[str, ArrayTier]:
+    """The one tier of arrays of a chip whose program is cut into segments."""
+    found = [(name, tier) for name, tier in chip.tiers.items() if isinstance(tier, ArrayTier)]
+    others = [name for name in chip.tiers if name != "digital" and name not in dict(found)]
+    if len(found) != 1 or others:
+        raise InputError(
+            f"chip {chip.name}: expected one tier of arrays beside the digital unit to cut segments for, "
+            f"got {', '.join(chip.tiers)}"
+        )
+    return found[0]
+
+
+def has_operators(module: ModuleOp) -> bool:
+    """Whether a chip has one tier of arrays beside the digital unit, and the program a product that it takes."""
+    chip = chip_from_ir(module)
+    names = [name for name in chip.tiers if name != "digital"]
+    tier = chip.tier(names[0]) if len(names) == 1 else None
+    return isinstance(tier, ArrayTier) and any(
+        tier.refuses(product_of(op, chip.activation_bits)) is None
+        for op in main_function(module).body.block.ops
+        if isinstance(op, MatmulOp | ConvOp)
+    )
+
+
+def program_of(module: ModuleOp) -> Program:
+    """The program of a module whose products are h3 operators."""
+    chip, function = chip_from_ir(module), main_function(module)
+    name, tier = arrays_tier(chip)
+    units = units_of(function)
+    operators: list[MatmulOp | ConvOp] = []
+    owners: list[int] = []
+    for unit in units:
+        op = unit.matrix
+        if isinstance(op, MatmulOp | ConvOp) and tier.refuses(product_of(op, chip.activation_bits)) is None:
+            operators.append(op)
+        owners.append(max(0, len(operators) - 1))
+    if not operators:
+        raise InputError(f"expected a product that the arrays of {name} take, found none")
+    results = frozenset(returned_values(function))
+    return Program(chip, name, tuple(units), tuple(owners), tuple(operators), results)
+
+
+def segment_chip(chip: Chip) -> SegmentChip:
+    """What closed forms need of the chip. What passes between buffer and arrays passes the tier's links."""
+    _, tier = arrays_tier(chip)
+    one, mode = tier.figures, tier.memory_mode
+    passes = int(ceil_div(tier.array_rows, tier.rows_on))
+    return SegmentChip(
+        arrays=tier.arrays,
+        array_rows=tier.array_rows,
+        array_cols=tier.weight_cols,
+        array_bytes=tier.array_bytes,
+        mvm_ps=passes * int(ps_of_ns(one.operation_ns)),
+        dram_read_bytes_per_ns=chip.dram.read_bytes_per_ns,
+        dram_write_bytes_per_ns=chip.dram.write_bytes_per_ns,
+        buffer_in_bytes_per_ns=tier.link_in_bytes_per_ns,
+        buffer_out_bytes_per_ns=tier.link_out_bytes_per_ns,
+        weight_link_bytes_per_ns=tier.link_in_bytes_per_ns,
+        buffer_bytes=chip.buffer.size_bytes,
+        memory_bytes_per_ns=0.0 if mode is None else mode.bytes_per_ns,
+        memory_cap_bytes_per_ns=0.0 if mode is None else mode.most_bytes_per_ns,
+        write_row_ps=int(ps_of_ns(one.write_row_ns)),
+        write_ports=tier.write_ports,
+        switch_to_memory_ps=0 if mode is None else int(ps_of_ns(mode.to_memory_ns)),
+        switch_to_compute_ps=0 if mode is None else int(ps_of_ns(mode.to_compute_ns)),
+        overlap_writes=bool(tier.writes_overlap),
+    )
+
+
+@dataclass
+class _Read:
+    """What is known of one operator while the program is read."""
+
+    producers: set[int] = field(default_factory=set[int])
+    barrier: bool = False
+    digital_ps: int = 0
+    outputs: list[SSAValue] = field(default_factory=list[SSAValue])
+
+
+def segment_problem(program: Program) -> SegmentProblem:
+    """The problem of cutting a program into segments."""
+    reads = [_Read() for _ in program.operators]
+    position = {id(op): index for index, op in enumerate(program.operators)}
+    waiting: dict[SSAValue, tuple[int, bool]] = {}
+    fixed = 0
+    for number, unit in enumerate(program.units):
+        own = program.owners[number]
+        op = unit.matrix if program.is_operator(number) else None
+        for value in unit.ins:
+            maker = program.owner_of(value)
+            if maker is not None and maker != own and (op is None or value is not op.w):
+                reads[own].producers.add(maker)
+        reads[own].outputs += unit.outs
+        if op is not None:
+            here = reads[position[id(op)]]
+            for value in unit.ins:
+                digital_ps, flows = waiting.pop(value, (0, True))
+                here.digital_ps += digital_ps
+                fixed -= digital_ps
+                here.barrier |= value is op.x and not (flows and _in_order(program, op.x, type(op)))
+            continue
+        took, flows = _digital(program, unit)
+        waiting.update({value: (took if i == 0 else 0, flows) for i, value in enumerate(unit.outs)})
+        fixed += took
+    operators = tuple(_operator(program, op, reads[i], i) for i, op in enumerate(program.operators))
+    return SegmentProblem(segment_chip(program.chip), operators, fixed)
+
+
+def _digital(program: Program, unit: Unit) -> tuple[int, bool]:
+    """(the digital unit's time for a unit, whether its results come chunk by chunk)."""
+    if unit.matrix is not None:
+        assert isinstance(unit.matrix, MatmulOp | ConvOp)
+        product = product_of(unit.matrix, program.chip.activation_bits)
+        work = program.chip.digital.mvm("digital", program.chip, product, product.total_outputs, 1)
+        return int(dict(work.stages)["digital"]), False
+    places = ValuePlaces(on_chip={value for value in (*unit.ins, *unit.outs) if producer(value) is not None})
+    types = [placed(tensor_type(v), buffer() if v in places.on_chip else None) for v in unit.ins]
+    region = digital_op(unit, Block(arg_types=types).args, places, 0)
+    return int(dict(work_of(program.chip, region).work.stages).get("digital", 0)), digital_reads(region) is not None
+
+
+def _in_order(program: Program, x: SSAValue, kind: type[Operation]) -> bool:
+    """Whether what flows to an operator of a kind comes from one of the same kind, so in the order of its reading."""
+    unit = program.maker(x)
+    while unit is not None and not program.is_operator(unit):
+        made = [program.maker(value) for value in program.units[unit].ins if producer(value) is not None]
+        unit = next((number for number in made if number is not None), None)
+    return unit is None or isinstance(program.units[unit].matrix, kind)
+
+
+def _operator(program: Program, op: MatmulOp | ConvOp, read: _Read, index: int) -> SegmentOperator:
+    bits, product = program.chip.activation_bits, product_of(op, program.chip.activation_bits)
+    static = static_weight(op.w) is not None
+    made = None if static else program.owner_of(op.w)
+    later = [
+        value
+        for value in read.outputs
+        if is_tensor(value.type) and (value in program.results or _read_later(program, value, index))
+    ]
+    return SegmentOperator(
+        name=f"operator {index}",
+        m=product.m,
+        k=product.k,
+        n=product.n,
+        groups=product.groups,
+        weight_bytes=-(-product.k * product.n * product.groups * _weight_bits(program, product) // 8),
+        input_bytes=value_bytes(op.x, bits),
+        window_bytes=-(-product.m * product.k * product.groups * product.input_bits // 8),
+        output_bytes=max(1, sum(value_bytes(value, bits) for value in later) or value_bytes(op.result, bits)),
+        producers=tuple(sorted(p for p in read.producers if p < index)),
+        weight_producer=made if made is not None and made < index else None,
+        barrier=read.barrier,
+        lead=_lead(op),
+        digital_ps=read.digital_ps,
+        is_output=any(value in program.results for value in read.outputs),
+    )
+
+
+def _weight_bits(program: Program, product: Product) -> int:
+    tier = program.chip.tier(program.tier)
+    assert isinstance(tier, ArrayTier)
+    return min(product.weight_bits, tier.weight_bits)
+
+
+def _read_later(program: Program, value: SSAValue, index: int) -> bool:
+    """Whether a unit of a later operator reads `value`."""
+    return any(value in unit.ins and owner != index for unit, owner in zip(program.units, program.owners, strict=True))
+
+
+def _lead(op: MatmulOp | ConvOp) -> float:
+    """The share of the rows of x that a window covers."""
+    if not isinstance(op, ConvOp):
+        return 1 / 32
+    x, w = shape_of(op.x), shape_of(op.w)
+    return min(1.0, (w[2] - 1) / max(1, x[0] * x[2]) + 1 / 32)
