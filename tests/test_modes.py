@@ -10,14 +10,18 @@ from h3_reference import original
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.parser import Parser
 
 from h3c.compiler.chips.load import load_chip
 from h3c.compiler.onnx_reader.importer import read_onnx
-from h3c.compiler.pipeline import build, run, verify
+from h3c.compiler.pipeline import PIPELINE, build, run, verify
 from h3c.compiler.plan_files import new_context
-from h3c.dialects.tile import MvmOp, SegmentOp, SwitchOp
+from h3c.dialects.tile import MvmOp, SwitchOp
+from h3c.passes.lower_to_tile import LowerToTile
+from h3c.passes.segment_plan import give_segments
+from h3c.passes.segment_problem import program_of, segment_problem
+from h3c.passes.segmentation.dynamic import solve_segments
 from h3c.passes.verify_tile import VerifyTile
 from h3c.runtime_sim.chip import Chip
 from h3c.runtime_sim.chip_ir import chip_to_ir
@@ -174,15 +178,17 @@ def test_outputs_do_not_depend_on_modes_segments_and_rounds(tmp_path: Path, mode
 
 
 def test_a_plan_that_switches_says_so_and_takes_what_was_predicted() -> None:
-    """The switches that the simulator sees are those of the plan's text."""
+    """The switches that the simulator sees are those of the solver's plan."""
     module = read_onnx(MODELS / "digits_transformer.onnx", {"batch": 1})
-    run(module, build({"attach-chip": {"target": "dynaplasia"}}), new_context())
+    names = [name for name, _ in PIPELINE]
+    before = names[: names.index("place-parts")]
+    run(module, build({"attach-chip": {"target": "dynaplasia"}}, before), new_context())
+    program = program_of(module)
+    problem = segment_problem(program)
+    plan = solve_segments(problem)
+    give_segments(module, program, problem, plan)
+    run(module, [LowerToTile(), VerifyTile()], new_context())
     timing = simulate(module)
-    switched = sum(op.arrays.size for op in module.walk() if isinstance(op, SwitchOp))
-    assert 0 < switched <= timing.mode_switches
-    assert any(isinstance(op, SegmentOp) and op.memory is not None for op in module.walk())
-    solution = module.attributes["h3.solution"]
-    assert isinstance(solution, DictionaryAttr)
-    predicted = solution.data["predicted_latency_ns"]
-    assert isinstance(predicted, FloatAttr)
-    assert timing.latency_ns == pytest.approx(predicted.value.data, rel=0.1)
+    assert 0 < timing.mode_switches == plan.switched_arrays
+    assert sum(op.arrays.size for op in module.walk() if isinstance(op, SwitchOp)) == plan.switched_arrays
+    assert timing.latency_ns * 1000 == pytest.approx(plan.total_ps, rel=0.1)
