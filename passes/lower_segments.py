@@ -33,7 +33,7 @@ from ..runtime_sim.kinds.arrays import ArrayTier
 from ..runtime_sim.product import product_of
 from .free_arrays import FreeArrays, spans_of
 from .segment_plan import SegmentSizes, kept_at, rounds_of_operator
-from .segment_problem import Program
+from .segment_problem import Program, digital_time
 from .segmentation.problem import Place
 from .tile_pieces import digital_op, groups_held, held_shape, replace_body, top_constants
 from .units import returned_values
@@ -213,11 +213,21 @@ class SegmentLowering:
         number = self.segment_of[index]
         if value in self.kept:
             return MemoryAttr.of(self.program.tier, spans_of(self.kept[value]))
-        local = any(
-            value in unit.ins and segment == number
-            for unit, segment in zip(self.program.units, self.segment_of, strict=True)
-        )
-        return buffer() if (local or not self._leaves(value, number)) and is_tensor(value.type) else None
+        readers = [
+            reader
+            for reader, segment in enumerate(self.segment_of)
+            if segment == number and value in self.program.units[reader].ins
+        ]
+        on_chip = bool(readers) or not self._leaves(value, number)
+        fits = is_tensor(value.type) and (self._fits(value) or all(self._streams(value, reader) for reader in readers))
+        return buffer() if on_chip and fits else None
+
+    def _streams(self, value: SSAValue, reader: int) -> bool:
+        """Whether a unit takes a value chunk by chunk, so that it need not be in the buffer as a whole."""
+        op = self.program.units[reader].matrix
+        if self.program.is_operator(reader) and op is not None:
+            return value is op.x and value is not op.w and rounds_of_operator(op) is None
+        return digital_time(self.program, self.program.units[reader])[1]
 
     def _product(self, segment: _Open, op: MatmulOp | ConvOp) -> None:
         part, rounds = op.placed[-1], rounds_of_operator(op)

@@ -165,14 +165,14 @@ def segment_problem(program: Program) -> SegmentProblem:
                 fixed -= digital_ps
                 here.barrier |= value is op.x and not (flows and _in_order(program, op.x, type(op)))
             continue
-        took, flows = _digital(program, unit)
+        took, flows = digital_time(program, unit)
         waiting.update({value: (took if i == 0 else 0, flows) for i, value in enumerate(unit.outs)})
         fixed += took
     operators = tuple(_operator(program, op, reads[i], i) for i, op in enumerate(program.operators))
     return SegmentProblem(segment_chip(program.chip), operators, fixed)
 
 
-def _digital(program: Program, unit: Unit) -> tuple[int, bool]:
+def digital_time(program: Program, unit: Unit) -> tuple[int, bool]:
     """(the digital unit's time for a unit, whether its results come chunk by chunk)."""
     if unit.matrix is not None:
         assert isinstance(unit.matrix, MatmulOp | ConvOp)
