@@ -61,7 +61,10 @@ def constrained(problem: Problem, limits: Constraints, endurance: Sequence[float
         budgets.append(Budget("energy", limits.max_energy_pj - fixed, static, 1.0, zeros, zeros, fixed, "pJ"))
     for budget in budgets:
         if budget.limit <= 0:
-            raise PlacementError(beyond(budget, 0.0))
+            limit, fixed = told(budget.limit + budget.fixed, budget.unit), told(budget.fixed, budget.unit)
+            raise PlacementError(
+                f"expected a plan whose {budget.name} is at most {limit}, work that no plan changes takes {fixed}"
+            )
     if limits.lifetime_s is not None and limits.executions_per_day is not None:
         executions = limits.lifetime_s / SECONDS_A_DAY * limits.executions_per_day
         budgets += _wear(problem, executions, endurance)
