@@ -2,8 +2,7 @@
 
 Operators are the products that the chip's tier of arrays takes. All other work is the digital unit's; a run of it
 belongs to the operator before it in the list, with which it shares the segment: what it reads counts as read by that
-operator, what it makes as that operator's output. Its time is counted where it is waited for, with the first operator
-that reads it.
+operator, what it makes as that operator's output, its time as work on what that operator makes.
 """
 
 from dataclasses import dataclass, field
@@ -121,7 +120,7 @@ def segment_chip(chip: Chip) -> SegmentChip:
         dram_write_bytes_per_ns=chip.dram.write_bytes_per_ns,
         buffer_in_bytes_per_ns=tier.link_in_bytes_per_ns,
         buffer_out_bytes_per_ns=tier.link_out_bytes_per_ns,
-        weight_link_bytes_per_ns=tier.link_in_bytes_per_ns,
+        weight_link_bytes_per_ns=tier.weights_bytes_per_ns,
         buffer_bytes=chip.buffer.size_bytes,
         memory_bytes_per_ns=0.0 if mode is None else mode.bytes_per_ns,
         memory_cap_bytes_per_ns=0.0 if mode is None else mode.most_bytes_per_ns,
@@ -138,8 +137,12 @@ class _Read:
     """What is known of one operator while the program is read."""
 
     producers: set[int] = field(default_factory=set[int])
+    awaited: set[int] = field(default_factory=set[int])
+    """Those of `producers` that the product itself reads."""
     barrier: bool = False
     digital_ps: int = 0
+    """Chunk by chunk; `digital_after_ps` after all of what it works on is there."""
+    digital_after_ps: int = 0
     outputs: list[SSAValue] = field(default_factory=list[SSAValue])
 
 
@@ -147,8 +150,8 @@ def segment_problem(program: Program) -> SegmentProblem:
     """The problem of cutting a program into segments."""
     reads = [_Read() for _ in program.operators]
     position = {id(op): index for index, op in enumerate(program.operators)}
-    waiting: dict[SSAValue, tuple[int, bool]] = {}
-    fixed = 0
+    whole: set[SSAValue] = set()
+    """Results of digital work that come all at once."""
     for number, unit in enumerate(program.units):
         own = program.owners[number]
         op = unit.matrix if program.is_operator(number) else None
@@ -156,20 +159,20 @@ def segment_problem(program: Program) -> SegmentProblem:
             maker = program.owner_of(value)
             if maker is not None and maker != own and (op is None or value is not op.w):
                 reads[own].producers.add(maker)
+                reads[own].awaited |= {maker} if op is not None else set()
         reads[own].outputs += unit.outs
         if op is not None:
             here = reads[position[id(op)]]
-            for value in unit.ins:
-                digital_ps, flows = waiting.pop(value, (0, True))
-                here.digital_ps += digital_ps
-                fixed -= digital_ps
-                here.barrier |= value is op.x and not (flows and _in_order(program, op.x, type(op)))
+            here.barrier = op.x in whole or not _in_order(program, op.x, type(op))
             continue
         took, flows = digital_time(program, unit)
-        waiting.update({value: (took if i == 0 else 0, flows) for i, value in enumerate(unit.outs)})
-        fixed += took
+        if flows and whole.isdisjoint(unit.ins):
+            reads[own].digital_ps += took
+        else:
+            reads[own].digital_after_ps += took
+            whole.update(unit.outs)
     operators = tuple(_operator(program, op, reads[i], i) for i, op in enumerate(program.operators))
-    return SegmentProblem(segment_chip(program.chip), operators, fixed)
+    return SegmentProblem(segment_chip(program.chip), operators)
 
 
 def digital_time(program: Program, unit: Unit) -> tuple[int, bool]:
@@ -214,10 +217,12 @@ def _operator(program: Program, op: MatmulOp | ConvOp, read: _Read, index: int) 
         window_bytes=-(-product.m * product.k * product.groups * product.input_bits // 8),
         output_bytes=max(1, sum(value_bytes(value, bits) for value in later) or value_bytes(op.result, bits)),
         producers=tuple(sorted(p for p in read.producers if p < index)),
+        late_producers=tuple(sorted(p for p in read.producers - read.awaited if p < index)),
         weight_producer=made if made is not None and made < index else None,
         barrier=read.barrier,
         lead=_lead(op),
         digital_ps=read.digital_ps,
+        digital_after_ps=read.digital_after_ps,
         is_output=any(value in program.results for value in read.outputs),
     )
 
@@ -234,8 +239,8 @@ def _read_later(program: Program, value: SSAValue, index: int) -> bool:
 
 
 def _lead(op: MatmulOp | ConvOp) -> float:
-    """The share of the rows of x that a window covers."""
+    """The share of the rows of x that a window covers beside its own."""
     if not isinstance(op, ConvOp):
-        return 1 / 32
+        return 0.0
     x, w = shape_of(op.x), shape_of(op.w)
-    return min(1.0, (w[2] - 1) / max(1, x[0] * x[2]) + 1 / 32)
+    return min(1.0, (w[2] - 1) / max(1, x[0] * x[2]))

@@ -49,12 +49,14 @@ def random_problem(rng: np.random.Generator, operators: int, arrays: int) -> Seg
         producers = {i - 1} if i else set[int]()
         if i > 1 and rng.integers(2):
             producers.add(int(rng.integers(i - 1)))
+        late = tuple(p for p in sorted(producers) if p != i - 1 and rng.integers(2))
         made = int(rng.choice(older)) if i > 1 and not rng.integers(4) else None
         ops.append(
             SegmentOperator(
                 f"o{i}", m, k, n, 1, k * n, m * k, 2 * m * k, m * n, tuple(sorted(producers)), made,
                 barrier=not rng.integers(4), lead=float(rng.choice([0.0, 0.3])),
-                digital_ps=int(rng.choice([0, 4000])), is_output=i == operators - 1,
+                digital_ps=int(rng.choice([0, 4000])), digital_after_ps=int(rng.choice([0, 0, 3000])),
+                is_output=i == operators - 1, late_producers=late,
             )
         )  # fmt: skip
     return SegmentProblem(random_chip(rng, arrays), tuple(ops), fixed_ps=17)

@@ -7,9 +7,9 @@ from segmentation_toy import least_time, random_problem
 from h3c.passes.placement.problem import PlacementError
 from h3c.passes.segmentation.dynamic import solve_segments
 from h3c.passes.segmentation.problem import Place, SegmentChip, SegmentOperator, SegmentProblem
-from h3c.passes.segmentation.resident import pipelines, run_times
+from h3c.passes.segmentation.resident import load_times, pipelines, run_times
 from h3c.passes.segmentation.segments import Decision, assemble
-from h3c.passes.segmentation.tiled import makespan
+from h3c.passes.segmentation.tiled import candidates, makespan, price
 from h3c.passes.segmentation.window import Windows
 from h3c.runtime_sim.events import After, Job, simulate
 
@@ -54,14 +54,15 @@ def test_copies_off_the_beat_gain_little() -> None:
     assert max(ratios) < 1.1
 
 
-def simulate_rounds(rounds: int, load: int, compute: int, turns: int) -> int:
-    """One loader; a set of arrays is loaded when its round before has computed."""
+def simulate_rounds(rounds: int, load: int, inputs: int, compute: int, turns: int) -> int:
+    """One loader and one link for inputs; a set of arrays is loaded when its round before has computed."""
     ends: list[int] = []
-    loader = 0
+    loader = link = 0
     for index in range(rounds):
         free = ends[index - turns] if index >= turns else 0
         loader = max(loader, free) + load
-        ends.append(loader + compute)
+        link = max(link, loader) + inputs
+        ends.append(link - inputs + compute)
     return max(ends)
 
 
@@ -69,9 +70,10 @@ def test_rounds_that_take_turns_end_when_a_simulation_says() -> None:
     rng = np.random.default_rng(0)
     for _ in range(2000):
         rounds, load, compute = int(rng.integers(1, 40)), int(rng.integers(0, 50)), int(rng.integers(0, 200))
+        inputs = int(rng.integers(0, compute + 1))
         turns = int(rng.choice([1, 2, 3, 4, 8]))
-        found = int(makespan(*(np.array(v) for v in (rounds, load, compute, turns))))
-        assert found == simulate_rounds(rounds, load, compute, turns)
+        found = int(makespan(*(np.array(v) for v in (rounds, load, compute, turns, inputs))))
+        assert found == simulate_rounds(rounds, load, inputs, compute, turns)
 
 
 def test_a_pipeline_of_chunks_ends_when_the_event_engine_says() -> None:
@@ -104,6 +106,46 @@ def test_a_barrier_makes_two_phases() -> None:
             run_times(window, pipelines(window, np.ones((1, 2), np.int64)), np.zeros(1, np.int64)).run_ps[0, 0]
         )
     assert times[True] > 1.9 * times[False] / (33 / 32)
+
+
+def test_digital_work_overlaps_or_follows() -> None:
+    """Beside a pipeline it adds the share of a chunk, behind it, or behind rounds, all of it."""
+    took: list[int] = []
+    for more in ({}, {"digital_ps": 320_000}, {"digital_after_ps": 320_000}):
+        window = Windows(SegmentProblem(plain_chip(), (operator(64, **more),))).window(0, 0, {})
+        assert window is not None
+        lines = pipelines(window, np.ones((1, 1), np.int64))
+        took.append(int(run_times(window, lines, np.zeros(1, np.int64)).run_ps[0, 0]))
+        tilings = candidates(window, np.zeros(1, np.int64))
+        took.append(int(price(window, tilings).total_ps[0]))
+    plain, in_rounds, beside, behind_rounds, behind, also_behind_rounds = took
+    assert beside == plain + 320_000 // 32
+    assert behind == plain + 320_000
+    assert behind_rounds == also_behind_rounds == pytest.approx(in_rounds + 320_000, rel=0.01)
+
+
+def test_weights_are_loaded_ahead_with_all_their_copies_or_not_at_all() -> None:
+    """Two operators of one array: with 2 and 3 copies, 2 arrays spare the first one's reading, 4 no more, 5 all."""
+    problem = SegmentProblem(plain_chip(), (operator(64), operator(64, producers=(0,))))
+    window = Windows(problem).window(0, 1, {})
+    assert window is not None
+    left = load_times(window, np.array([[2, 3]]), np.array([0, 1, 2, 4, 5]))[0]
+    assert left.tolist() == [64_000, 64_000, 32_000, 32_000, 0]
+
+
+def test_a_sum_behind_a_product_does_not_hold_it_up() -> None:
+    """The second of two products that wait for the first is added to the other's result: they overlap."""
+    took: list[int] = []
+    for late in ((), (1,)):
+        ops = (
+            operator(64),
+            operator(64, producers=(0,), barrier=True),
+            operator(64, producers=(0, 1), late_producers=late, barrier=True),
+        )
+        window = Windows(SegmentProblem(plain_chip(), ops)).window(0, 2, {})
+        assert window is not None
+        took.append(len(window.phases))
+    assert took == [3, 2]
 
 
 def test_memory_arrays_pay_where_the_buffer_is_slow() -> None:

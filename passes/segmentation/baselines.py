@@ -172,10 +172,12 @@ def _loading_ahead(windows: Windows, decisions: list[Decision], index: int, plac
     assert window is not None
     assert after is not None
     plain = segment_of(window, here, preloaded)
-    left = min(windows.problem.chip.arrays - plain.compute_arrays, after.static_arrays)
+    unprepared = segment_of(after, following, 0)
+    turns = 1 if unprepared.tiling is None else unprepared.tiling.turns
+    left = min(windows.problem.chip.arrays - plain.compute_arrays, unprepared.compute_arrays // turns)
     if left <= 0:
         return here
     ahead = replace(here, preloads=left)
-    before = plain.total_ps + segment_of(after, following, 0).total_ps
+    before = plain.total_ps + unprepared.total_ps
     faster = segment_of(window, ahead, preloaded).total_ps + segment_of(after, following, left).total_ps < before
     return ahead if faster else here

@@ -32,7 +32,7 @@ def lower_bound(problem: SegmentProblem) -> int:
         int(dram_ps(chip, weights + inputs, outputs)),
         int(weights_ps(chip, weights)),
         int(write_ps(chip, rows)),
-        sum(op.digital_ps for op in operators),
+        sum(op.digital_ps + op.digital_after_ps for op in operators),
         _arrays_and_streams(problem),
     ]
     return problem.fixed_ps + max(roofs)

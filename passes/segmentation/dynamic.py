@@ -127,6 +127,7 @@ class _Solver:
                 windows.last_reads[i] - first,
                 tuple((s - first, ids[s]) for s in operators[i].producers),
                 tuple(s - first for s in operators[i].sources),
+                tuple(s - first for s in operators[i].late_producers),
             )
             for i in range(first, end)
         )

@@ -114,9 +114,13 @@ class SegmentOperator:
     lead: float = 0.0
     """The share of its producers' outputs that it needs beside its own chunk: rows of a window; 0: none."""
     digital_ps: int = 0
-    """Work of the digital unit between its producers and it; with a barrier all of it comes before it."""
+    """Work of the digital unit on what it makes, as it comes; behind the last round of one that runs in rounds."""
+    digital_after_ps: int = 0
+    """Work of the digital unit that waits for all that it makes, or belongs to what does; its phase ends with it."""
     is_output: bool = False
     """Its output is the model's and goes off chip."""
+    late_producers: tuple[int, ...] = ()
+    """Those of `producers` that digital work behind it reads (a sum), not it: its product does not wait for them."""
 
     @property
     def static(self) -> bool:
@@ -154,7 +158,7 @@ class SegmentProblem:
     chip: SegmentChip
     operators: tuple[SegmentOperator, ...]
     fixed_ps: int = 0
-    """Digital work that belongs to no operator (after the last one); it is in every plan's time."""
+    """Digital work that belongs to no operator; it is in every plan's time."""
 
     def __post_init__(self) -> None:
         for index, operator in enumerate(self.operators):
@@ -221,7 +225,8 @@ class Segment:
     memory_arrays: int
     """In memory mode while it runs: those that hold kept tensors, and those that only add bandwidth and space."""
     preloaded_arrays: int
-    """Of its compute arrays (in the order of members), those loaded during the segment before."""
+    """Of its compute arrays (in the order of members), those loaded during the segment before: of whole operators with
+    all their copies, or of the first round."""
     preloads: int
     """Arrays loaded with weights of the next segment while this one runs."""
     to_memory: int

@@ -14,7 +14,8 @@ For operators that follow each other chunk by chunk this is `sum of tau + (C - 1
 
 **Load.** Off-chip reading (once, whatever the copies) and writing (each copy, unless the chip broadcasts) go on at the
 same time, so the slower counts: max(W / B_ext, rows x row time), not the published maximum over operators of
-arrays x time, in which two operators of 48 arrays load twice as fast as one of 96.
+arrays x time, in which two operators of 48 arrays load twice as fast as one of 96. What is loaded ahead are operators
+with all their copies: one of which a copy is left has to be read again.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def run_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Run:
 def _phase(window: Window, phase: Phase, lines: Pipelines, number: int, memory_arrays: Ints) -> tuple[Ints, Ints]:
     """(the time of a phase, of its busiest resource)."""
     chip = window.chip
-    before = phase.digital_before_ps + lines.inside_writes[number]
+    alone = phase.digital_after_ps + lines.inside_writes[number]
     pipeline = lines.ends[number][:, None]
     busiest_arrays = lines.busiest[number][:, None]
     stream = stream_ps(chip, phase.stream_in, phase.stream_out, memory_arrays)[None, :]
@@ -116,8 +117,8 @@ def _phase(window: Window, phase: Phase, lines: Pipelines, number: int, memory_a
     most = np.maximum(np.maximum(pipeline, stream), fixed)
     total = pipeline + stream + (sum(dram) + phase.digital_ps)
     chunks = min(CHUNKS, *(int(window.vectors[i]) for i in phase.members))
-    time = before[:, None] + most + -((most - total) // chunks)
-    return time, before[:, None] + np.maximum(np.maximum(busiest_arrays, stream), fixed)
+    time = alone[:, None] + most + -((most - total) // chunks)
+    return time, alone[:, None] + np.maximum(np.maximum(busiest_arrays, stream), fixed)
 
 
 def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
@@ -148,25 +149,28 @@ def _pipeline(window: Window, phase: Phase, taken: Ints) -> Ints:
 
 
 def load_times(window: Window, copies: Ints, preloaded: Ints) -> Ints:
-    """What is left to load, for rows of `copies` and `preloaded` arrays of the first copies (columns).
-
-    Preloaded arrays are taken to hold the average of the segment's weights and rows.
-    """
-    chip, first = window.chip, window.static_arrays
-    share = np.minimum(1.0, preloaded / first) if first else np.zeros(len(preloaded))
-    static = np.ceil(window.weight_bytes * (1 - share)).astype(np.int64)
-    read = weights_ps(chip, static + window.off_chip_weights)
+    """What is left to load, for rows of `copies` and up to `preloaded` arrays loaded ahead (columns)."""
+    chip = window.chip
+    left = ~loaded_ahead(window, copies, preloaded)
+    weights = np.array([m.operator.weight_bytes if m.operator.static else 0 for m in window.members], np.int64)
+    read = weights_ps(chip, left @ weights + window.off_chip_weights)
     on_chip = int(ps_of(window.on_chip_weights, chip.buffer_in_bytes_per_ns))
-    written = _rows(window, copies)[:, None] - np.floor(window.static_rows * share).astype(np.int64)[None, :]
-    return np.maximum(np.maximum(read, on_chip)[None, :], write_ps(chip, written))
+    written = (left * _rows(window, copies)[:, None, :]).sum(axis=2)
+    return np.maximum(np.maximum(read, on_chip), write_ps(chip, written))
+
+
+def loaded_ahead(window: Window, copies: Ints, preloaded: Ints) -> NDArray[np.bool_]:
+    """[copies, preloaded, members]: those that are loaded ahead, the first ones that so many arrays hold as a whole."""
+    static = np.logical_and.accumulate([member.operator.static for member in window.members])
+    return static & ((copies * window.unit_arrays).cumsum(axis=1)[:, None, :] <= preloaded[None, :, None])
 
 
 def _rows(window: Window, copies: Ints) -> Ints:
-    """Array rows that are written before the segment runs."""
+    """Array rows of each member (columns) that are written before the segment runs."""
     before = np.array([not member.writes_inside for member in window.members])
     in_place = np.array([member.in_place for member in window.members], np.int64)
     written = np.ones_like(copies) if window.chip.broadcast_copies else copies
-    return (written - in_place) @ (window.unit_rows * before)
+    return (written - in_place) * (window.unit_rows * before)
 
 
 def switch_times(window: Window, memory_arrays: Ints) -> Ints:
@@ -177,14 +181,22 @@ def switch_times(window: Window, memory_arrays: Ints) -> Ints:
 
 
 def preload_roof(
-    chip: SegmentChip, dram_in: int | Ints, dram_out: int | Ints, arrays: Ints, rows: int | Ints = 0
+    chip: SegmentChip,
+    dram_in: int | Ints,
+    dram_out: int | Ints,
+    arrays: Ints,
+    rows: int | Ints = 0,
+    weights: int | Ints = 0,
 ) -> Ints:
     """The least time in which `arrays` arrays of other weights are loaded beside a segment's own traffic.
 
-    `rows` are those that it writes itself meanwhile. The arrays are taken to be full, so that the time holds whatever
-    the next segment is.
+    `rows` are those that it writes itself meanwhile, `weights` the bytes of them. The arrays are taken to be full, and
+    none a copy of another, so that the time holds whatever the next segment is.
     """
-    read = dram_ps(chip, np.asarray(dram_in) + arrays * chip.array_bytes, dram_out)
+    ahead = arrays * chip.array_bytes
+    read = np.maximum(
+        dram_ps(chip, np.asarray(dram_in) + ahead, dram_out), weights_ps(chip, np.asarray(weights) + ahead)
+    )
     return np.where(arrays > 0, np.maximum(read, write_ps(chip, rows + arrays * chip.array_rows)), 0)
 
 

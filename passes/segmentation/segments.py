@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .problem import Kept, Member, Place, PlacementError, Segment, SegmentPlan
-from .resident import load_times, pipelines, preload_roof, run_times, switch_times
+from .resident import load_times, loaded_ahead, pipelines, preload_roof, run_times, switch_times
 from .tiled import Tilings, price, saved, totals
 from .window import Window, Windows
 
@@ -50,7 +50,7 @@ def resident_segment(window: Window, decision: Decision, preloaded: int, *, weig
             for i, (copy, a) in enumerate(zip(decision.copies, arrays, strict=True))
         ),
         decision.memory_arrays,
-        min(preloaded, window.static_arrays),
+        int(arrays @ loaded_ahead(window, copies, np.array([preloaded]))[0, 0]),
         decision.preloads,
         window.to_memory(decision.memory_arrays),
         window.to_compute(decision.memory_arrays),

@@ -1,13 +1,13 @@
 """Closed forms of one operator that runs in rounds, a tile of its weight in each, for many tilings at once.
 
 **Rounds that take turns.** n rounds, each loading for l, then computing for c, on q sets of arrays that take turns; one
-loads at a time. The last round ends at
+loads at a time, and the inputs of one after another pass the links, in s of the c. The last round ends at
 
-    q = 1:           n (l + c)
-    c <= (q - 1) l:  n l + c
-    else:            floor((n - 1) / q) (l + c) + ((n - 1) mod q) l + l + c
+    q = 1:  n (l + c)
+    else:   floor((n - 1) / q) max(l + c, q max(l, s)) + ((n - 1) mod q) max(l, s) + l + c
 
-exactly (a test simulates it). The usual steady state n max(l, (l + q c) / q) is up to 29 % off for few rounds.
+exactly (tests simulate it). The usual steady state n max(l, (l + q c) / q) is up to 29 % off for few rounds. Digital
+work on the outputs follows the last round.
 
 **What a cut costs.** Blocks of outputs: the inputs pass the buffer again for each. Blocks of inputs: partial sums pass
 it twice for each but the first. What is passed again and does not fit on the chip is read (and written) off chip each
@@ -75,24 +75,26 @@ class Rounds:
     """Of one round; `compute_ps` with its traffic and fill."""
     compute_ps: Ints
     fill_ps: Ints
-    before_ps: int
-    """Digital work before it."""
+    after_ps: int
+    """Digital work behind the last round, with the writing of what it makes."""
     rounds_ps: Ints
     switch_ps: Ints
     dram_in: Ints
     """Bytes read from off chip in all, with weights; `dram_out` written."""
     dram_out: Ints
     rows: Ints
-    """Array rows written in all."""
+    """Array rows written in all; `weights` the bytes of them."""
+    weights: Ints
+    copies: Ints
 
     def take(self, index: Ints) -> Rounds:
         """Those of the tilings at `index`."""
-        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "before_ps"}
-        return Rounds(before_ps=self.before_ps, **{name: array[index] for name, array in arrays.items()})
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "after_ps"}
+        return Rounds(after_ps=self.after_ps, **{name: array[index] for name, array in arrays.items()})
 
     @property
     def total_ps(self) -> Ints:
-        return self.before_ps + self.rounds_ps + self.switch_ps
+        return self.after_ps + self.rounds_ps + self.switch_ps
 
 
 def candidates(window: Window, memory_levels: Ints) -> Tilings:
@@ -146,14 +148,10 @@ def _round_arrays(chip: SegmentChip, op: SegmentOperator, deep: Ints, wide: Ints
     return tile * np.maximum(groups_a_round, 1)
 
 
-def makespan(rounds: Ints, load: Ints, compute: Ints, turns: Ints) -> Ints:
+def makespan(rounds: Ints, load: Ints, compute: Ints, turns: Ints, inputs: Ints) -> Ints:
     """When the last round ends (module docstring)."""
-    last = rounds - 1
-    overlapped = np.where(
-        compute <= (turns - 1) * load,
-        rounds * load + compute,
-        last // turns * (load + compute) + last % turns * load + load + compute,
-    )
+    last, step = rounds - 1, np.maximum(load, inputs)
+    overlapped = last // turns * np.maximum(load + compute, turns * step) + last % turns * step + load + compute
     return np.where(turns == 1, rounds * (load + compute), overlapped)
 
 
@@ -175,28 +173,32 @@ def price(window: Window, tilings: Tilings) -> Rounds:
     space = space - np.where(held <= space, held, 0)
     of_input = op.input_bytes / (chunks * of_groups) / np.where(outer, of_k, 1)
     again = np.where((of_n == 1) | (of_input <= space), 1, of_n)
-    dram_in, dram_out = phase.dram_in * again + off_partial, phase.dram_out + off_partial
+    digital = phase.digital_ps + phase.digital_after_ps
+    after = max(digital, int(dram_ps(chip, 0, phase.dram_out))) if digital else 0
+    dram_in, dram_out = phase.dram_in * again + off_partial, (0 if digital else phase.dram_out) + off_partial
 
     load = _load(window, tilings, rounds // chunks)
-    stream = stream_ps(chip, op.input_of(chip) * of_n + partial, op.output_bytes + partial, tilings.memory_arrays)
+    into = op.input_of(chip) * of_n + partial
+    stream = stream_ps(chip, into, op.output_bytes + partial, tilings.memory_arrays)
+    inputs = np.maximum(stream_ps(chip, into, 0, tilings.memory_arrays), dram_ps(chip, dram_in, 0))
     pieces = (
         -(-vectors // tilings.copies) * chip.mvm_ps,
         -(-stream // rounds),
         dram_ps(chip, -(-dram_in // rounds), -(-dram_out // rounds)),
-        -(-phase.digital_ps // rounds),
     )
-    busiest = np.maximum(np.maximum(pieces[0], pieces[1]), np.maximum(pieces[2], pieces[3]))
+    busiest = np.maximum(np.maximum(pieces[0], pieces[1]), pieces[2])
     compute = busiest + -((busiest - sum(pieces)) // np.minimum(CHUNKS, vectors))
-    read = dram_in + chunks * (window.weight_bytes + window.off_chip_weights)
+    weights = chunks * (window.weight_bytes + window.off_chip_weights)
+    read = dram_in + weights
     # Rounds that compute at the same time share all but the arrays.
-    shared = np.maximum(load + np.maximum(stream, phase.digital_ps), dram_ps(chip, read, dram_out))
-    whole = np.maximum(makespan(rounds, load, compute, tilings.turns), shared)
+    shared = np.maximum(load + stream, dram_ps(chip, read, dram_out))
+    whole = np.maximum(makespan(rounds, load, compute, tilings.turns, -(-inputs // rounds)), shared)
     fill = compute - busiest
     switch = switch_times(window, tilings.memory_arrays)
     arrays = _round_arrays(chip, op, tilings.deep, tilings.wide, tilings.groups_a_round) * tilings.copies
-    before = phase.digital_before_ps
     rows = int(window.unit_rows[0]) * chunks * (1 if chip.broadcast_copies else tilings.copies)
-    return Rounds(rounds, arrays, load, compute, fill, before, whole, switch, read, dram_out, rows)
+    copies = tilings.copies
+    return Rounds(rounds, arrays, load, compute, fill, after, whole, switch, read, dram_out, rows, weights, copies)
 
 
 def _load(window: Window, tilings: Tilings, rounds_a_pass: Ints) -> Ints:
@@ -211,11 +213,12 @@ def _load(window: Window, tilings: Tilings, rounds_a_pass: Ints) -> Ints:
 def saved(window: Window, rounds: Rounds, preloaded: Ints) -> Ints:
     """[preloaded, tilings]: time that arrays loaded ahead save, of weights that were there before.
 
-    It is at most the first round's load.
+    It is at most the first round's load. Each of them is loaded with all its copies.
     """
     if not window.members[0].operator.static:
         return np.zeros((len(preloaded), len(rounds.count)), np.int64)
-    share = np.minimum(1.0, preloaded[:, None] / rounds.round_arrays[None, :])
+    of_round = np.minimum(preloaded[:, None], rounds.round_arrays[None, :])
+    share = of_round // rounds.copies * rounds.copies / rounds.round_arrays[None, :]
     return np.floor(rounds.load_ps * share).astype(np.int64)
 
 
@@ -232,7 +235,7 @@ def totals(window: Window, tilings: Tilings, rounds: Rounds, preloaded: Ints, pr
     idle = chip.arrays - tilings.memory_arrays - rounds.round_arrays * tilings.turns
     freed = rounds.round_arrays * (tilings.turns - 1)
     amount = np.array(preloads)
-    total = np.maximum(total, preload_roof(chip, rounds.dram_in, rounds.dram_out, amount, rounds.rows)[None, :])
-    late = total - rounds.compute_ps + preload_roof(chip, 0, 0, amount)
+    total = np.maximum(total, preload_roof(chip, rounds.dram_in, rounds.dram_out, amount, rounds.rows, rounds.weights))
+    late = total - rounds.compute_ps - rounds.after_ps + preload_roof(chip, 0, 0, amount)
     total = np.where(preloads <= idle, total, np.maximum(total, late))
     return np.where(preloads <= idle + freed, total, -1)

@@ -38,8 +38,8 @@ class Phase:
     dram_in: int
     dram_out: int
     digital_ps: int
-    """Beside the arrays; `digital_before_ps` before the phase starts."""
-    digital_before_ps: int
+    """Beside the arrays; `digital_after_ps` when all else is done."""
+    digital_after_ps: int
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int, int]:
@@ -50,7 +50,7 @@ class Phase:
             self.dram_in,
             self.dram_out,
             self.digital_ps,
-            self.digital_before_ps,
+            self.digital_after_ps,
         )
 
 
@@ -96,16 +96,6 @@ class Window:
         return np.array([member.operator.m for member in self.members], np.int64)
 
     @property
-    def static_arrays(self) -> int:
-        """Arrays of one copy of all operators whose weights can be loaded ahead."""
-        return sum(int(a) for a, member in zip(self.unit_arrays, self.members, strict=True) if member.operator.static)
-
-    @property
-    def static_rows(self) -> int:
-        """Array rows of one copy of these."""
-        return sum(int(r) for r, member in zip(self.unit_rows, self.members, strict=True) if member.operator.static)
-
-    @property
     def can_be_tiled(self) -> bool:
         """One operator, whose weight is not in place, may run in rounds."""
         return len(self.members) == 1 and not self.members[0].in_place
@@ -147,7 +137,8 @@ class Windows:
         self.anonymous = [
             same.setdefault(plain, plain)
             for plain in (
-                replace(o, name="", producers=(), weight_producer=None if o.static else 0) for o in problem.operators
+                replace(o, name="", producers=(), late_producers=(), weight_producer=None if o.static else 0)
+                for o in problem.operators
             )
         ]
 
@@ -183,10 +174,11 @@ class Windows:
                 op.output_bytes,
                 inputs if op.sources else op.input_bytes,
                 op.output_bytes * (leaves or op.is_output),
-                0 if op.barrier else op.digital_ps,
-                op.digital_ps if op.barrier else 0,
+                op.digital_ps,
+                op.digital_after_ps,
             )
-            beside = tuple(s - first for s in op.producers if s >= first and phase_of[s - first] == phase)
+            awaited = set(op.producers).difference(op.late_producers)
+            beside = tuple(s - first for s in sorted(awaited) if s >= first and phase_of[s - first] == phase)
             inside = made is not None and made >= first
             members.append(Member(self.anonymous[index], phase, beside, inside, place is Place.IN_PLACE))
         held = self._held(first, last, places, sum(barrier_bytes.values()))
@@ -235,7 +227,8 @@ def _phases(operators: tuple[SegmentOperator, ...], first: int) -> list[int]:
     """The phase of each operator: how many barriers lie before it."""
     phases: list[int] = []
     for op in operators:
-        of_vectors = [phases[s - first] + op.barrier for s in op.producers if s >= first]
+        late = op.late_producers
+        of_vectors = [phases[s - first] + (op.barrier and s not in late) for s in op.producers if s >= first]
         made = op.weight_producer
         of_weight = [] if made is None or made < first else [phases[made - first] + 1]
         phases.append(max([0, *of_vectors, *of_weight]))

@@ -88,6 +88,8 @@ class ArrayTier(TierKind):
     """Array rows that are written at once, all arrays together."""
     writes_overlap: bool | None = None
     """Whether some arrays may be written while others compute; None: no. Only pipelined chips could make use of it."""
+    weight_link_bytes_per_ns: Positive | None = None
+    """The path of weights to the arrays, beside that of inputs; None: as wide as it."""
     memory_mode: MemoryMode | None = None
     """None: arrays only compute."""
     endurance_writes: Positive | None = None
@@ -131,13 +133,26 @@ class ArrayTier(TierKind):
         """What one array holds in memory mode."""
         return self.array_rows * self.array_cols * self.cell_bits // 8
 
+    @property
+    def weights_bytes_per_ns(self) -> float:
+        """The rate at which weights reach the arrays."""
+        return self.link_in_bytes_per_ns if self.weight_link_bytes_per_ns is None else self.weight_link_bytes_per_ns
+
     def widened(self, memory_arrays: int) -> "ArrayTier":
-        """The tier while so many of its arrays are memory: their bandwidth adds to that of its links."""
+        """The tier while so many of its arrays are memory: their bandwidth adds to that of its links.
+
+        Weights come from outside, so that it adds nothing to theirs.
+        """
         if self.memory_mode is None or not memory_arrays:
             return self
         more = min(memory_arrays * self.memory_mode.bytes_per_ns, self.memory_mode.most_bytes_per_ns)
-        rates = (self.link_in_bytes_per_ns + more, self.link_out_bytes_per_ns + more)
-        return self.model_copy(update={"link_in_bytes_per_ns": rates[0], "link_out_bytes_per_ns": rates[1]})
+        return self.model_copy(
+            update={
+                "link_in_bytes_per_ns": self.link_in_bytes_per_ns + more,
+                "link_out_bytes_per_ns": self.link_out_bytes_per_ns + more,
+                "weight_link_bytes_per_ns": self.weights_bytes_per_ns,
+            }
+        )
 
     @property
     def rows_on(self) -> int:
@@ -221,7 +236,6 @@ class ArrayTier(TierKind):
         return self.streamed(name, chip, product, outputs, (f"{name}.arrays", array_ps), energy)
 
     def program(self, name: str, chip: "Chip", product: Product, outputs: ArrayLike, copies: ArrayLike) -> Work:
-        # Weights have a path to the arrays beside that of inputs, as wide as it.
         outputs, copies = np.asarray(outputs, np.int64), np.asarray(copies, np.int64)
         one = self.figures
         weights = outputs * (product.k * product.blocks_a_part)
@@ -231,7 +245,7 @@ class ArrayTier(TierKind):
         reads = [("dram.read", ps_for(off, 8 * chip.dram.read_bytes_per_ns))] if product.w_off_chip else []
         stages = (
             *reads,
-            (f"{name}.weights", ps_for(bits, 8 * self.link_in_bytes_per_ns)),
+            (f"{name}.weights", ps_for(bits, 8 * self.weights_bytes_per_ns)),
             (f"{name}.write", ceil_div(rows, self.write_ports) * ps_of_ns(one.write_row_ns)),
         )
         energy = {
