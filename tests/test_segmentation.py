@@ -1,5 +1,7 @@
 """The segmentation solver: against every plan of small problems, its closed forms against simulations, its bound."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from segmentation_toy import least_time, random_problem
@@ -93,6 +95,28 @@ def test_a_pipeline_of_chunks_ends_when_the_event_engine_says() -> None:
         ]
         # The other roofs are a picosecond or two.
         assert simulate(jobs).end_ps == pytest.approx(found, abs=10 * len(ops))
+
+
+def test_inputs_that_are_there_pass_the_links_before_those_that_are_made() -> None:
+    """Two operators that share the link: what the first one reads is there, so the second starts behind it."""
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        vectors = 32 * int(rng.integers(2, 20))
+        inputs = [vectors * int(rng.integers(1, 100)) for _ in range(2)]
+        ops = [
+            replace(operator(vectors, producers=(i - 1,) if i else ()), input_bytes=size)
+            for i, size in enumerate(inputs)
+        ]
+        chip = plain_chip(dram_read_bytes_per_ns=1e12, buffer_in_bytes_per_ns=5.0, buffer_out_bytes_per_ns=1e12)
+        window = Windows(SegmentProblem(chip, tuple(ops))).window(0, 1, {})
+        assert window is not None
+        lines = pipelines(window, np.ones((1, 2), np.int64))
+        found = int(run_times(window, lines, np.zeros(1, np.int64)).run_ps[0, 0])
+        jobs = [
+            Job((("in", size * 200), (f"arrays{i}", vectors * 10_000)), 32, (After(0, False),) if i else ())
+            for i, size in enumerate(inputs)
+        ]
+        assert simulate(jobs).end_ps == pytest.approx(found, rel=0.06)
 
 
 def test_a_barrier_makes_two_phases() -> None:

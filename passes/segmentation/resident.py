@@ -12,6 +12,9 @@ For operators that follow each other chunk by chunk this is `sum of tau + (C - 1
 
     phase = max(roofs) + (sum of roofs - max) / C,  roofs: pipeline, streams, off-chip reads, writes, digital unit
 
+The plan's order is the priority on the links. Inputs that are there when a phase begins pass before those that are made
+in it, so that the first operator that waits for another starts behind them.
+
 **Load.** Off-chip reading (once, whatever the copies) and writing (each copy, unless the chip broadcasts) go on at the
 same time, so the slower counts: max(W / B_ext, rows x row time), not the published maximum over operators of
 arrays x time, in which two operators of 48 arrays load twice as fast as one of 96. What is loaded ahead are operators
@@ -78,16 +81,20 @@ class Pipelines:
     ends: tuple[Ints, ...]
     busiest: tuple[Ints, ...]
     inside_writes: tuple[Ints, ...]
+    rest: tuple[Ints, ...]
+    """From the start of the first operator that waits for another to the end of the phase."""
 
 
 def pipelines(window: Window, copies: Ints) -> Pipelines:
     """What does not depend on memory arrays or on where tensors are."""
     taken = -(-window.vectors // copies) * window.chip.mvm_ps
+    lines = [_pipeline(window, phase, taken) for phase in window.phases]
     return Pipelines(
         copies,
-        tuple(_pipeline(window, phase, taken) for phase in window.phases),
+        tuple(end for end, _ in lines),
         tuple(taken[:, list(phase.members)].max(axis=1) for phase in window.phases),
         tuple(_inside_writes(window, phase, copies) for phase in window.phases),
+        tuple(rest for _, rest in lines),
     )
 
 
@@ -106,7 +113,8 @@ def _phase(window: Window, phase: Phase, lines: Pipelines, number: int, memory_a
     """(the time of a phase, of its busiest resource)."""
     chip = window.chip
     alone = phase.digital_after_ps + lines.inside_writes[number]
-    pipeline = lines.ends[number][:, None]
+    first = _first_inputs(window, phase, memory_arrays)
+    pipeline = np.maximum(lines.ends[number][:, None], first[None, :] + lines.rest[number][:, None])
     busiest_arrays = lines.busiest[number][:, None]
     stream = stream_ps(chip, phase.stream_in, phase.stream_out, memory_arrays)[None, :]
     if chip.dram_shared:
@@ -121,6 +129,16 @@ def _phase(window: Window, phase: Phase, lines: Pipelines, number: int, memory_a
     return time, alone[:, None] + np.maximum(np.maximum(busiest_arrays, stream), fixed)
 
 
+def _first_inputs(window: Window, phase: Phase, memory_arrays: Ints) -> Ints:
+    """For how long the inputs of operators before the first that waits for another fill the links to the arrays: not
+    at all where they come from off chip more slowly."""
+    chip, members = window.chip, [window.members[i] for i in phase.members]
+    first = next((at for at, member in enumerate(members) if member.sources), 0)
+    amount = sum(member.operator.input_of(chip) for member in members[:first])
+    link = stream_ps(chip, amount, 0, memory_arrays)
+    return np.where(link >= dram_ps(chip, min(amount, phase.dram_in), 0), link, 0)
+
+
 def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
     """Writing the weights of a phase that an earlier one made; they come through the buffer."""
     chip, total = window.chip, np.zeros(len(copies), np.int64)
@@ -132,8 +150,9 @@ def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
     return total
 
 
-def _pipeline(window: Window, phase: Phase, taken: Ints) -> Ints:
-    """When the last operator of a phase ends, each as soon as it may."""
+def _pipeline(window: Window, phase: Phase, taken: Ints) -> tuple[Ints, Ints]:
+    """(when the last operator of a phase ends, each as soon as it may; how long before that the first one starts that
+    waits for another)."""
     starts, ends = dict[int, Ints](), dict[int, Ints]()
     for i in phase.members:
         operator, took = window.members[i].operator, taken[:, i]
@@ -145,7 +164,9 @@ def _pipeline(window: Window, phase: Phase, taken: Ints) -> Ints:
             start = np.maximum(start, np.minimum(starts[p] + first + rows, ends[p]))
             end = np.maximum(end, ends[p] + np.ceil(share * took).astype(np.int64))
         starts[i], ends[i] = start, np.maximum(end, start + took)
-    return np.max([ends[i] for i in phase.members], axis=0)
+    last = np.max([ends[i] for i in phase.members], axis=0)
+    waits = next((i for i in phase.members if window.members[i].sources), None)
+    return last, np.zeros_like(last) if waits is None else last - starts[waits]
 
 
 def load_times(window: Window, copies: Ints, preloaded: Ints) -> Ints:
