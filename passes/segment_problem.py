@@ -6,6 +6,7 @@ operator, what it makes as that operator's output, its time as work on what that
 """
 
 from dataclasses import dataclass, field
+from math import prod
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
@@ -14,10 +15,10 @@ from ..dialects.h3 import ConvOp, MatmulOp
 from ..dialects.values import buffer, is_tensor, placed, producer, shape_of, static_weight, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
-from ..runtime_sim.cost import ceil_div, ps_of_ns
+from ..runtime_sim.cost import ceil_div, chunk_count, ps_of_ns
 from ..runtime_sim.digital_cost import value_bytes
 from ..runtime_sim.errors import InputError
-from ..runtime_sim.flow import digital_reads
+from ..runtime_sim.flow import chunks_read, digital_reads, rows_of
 from ..runtime_sim.kinds.arrays import ArrayTier
 from ..runtime_sim.product import Product, product_of
 from ..runtime_sim.walk import main_function
@@ -239,8 +240,10 @@ def _read_later(program: Program, value: SSAValue, index: int) -> bool:
 
 
 def _lead(op: MatmulOp | ConvOp) -> float:
-    """The share of the rows of x that a window covers beside its own."""
+    """The largest share of x that a window has to have passed beside the share of the result that is made."""
     if not isinstance(op, ConvOp):
         return 0.0
-    x, w = shape_of(op.x), shape_of(op.w)
-    return min(1.0, (w[2] - 1) / max(1, x[0] * x[2]))
+    rows, y = rows_of(op.window, op), shape_of(op.result)
+    chunks = chunk_count(y[0] * prod(y[2:]))
+    needs = chunks_read(frozenset(((rows,),)), chunks, chunks)
+    return max(0, *(need - chunk for chunk, need in enumerate(needs, 1))) / chunks

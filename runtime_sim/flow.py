@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 
+from ..dialects.h3 import ConvOp
+from ..dialects.h3_attributes import WindowAttr
 from ..dialects.onnx import attr_ints
 from ..dialects.tile import AheadOp, ArraysAttr, DigitalOp, JoinOp, LoadOp, MvmOp, ProgramOp, StepOp, StoreOp, SwitchOp
 from ..dialects.values import place, shape_of
@@ -266,9 +268,14 @@ def _product(op: MvmOp) -> tuple[str, Path]:
     if op.window is None:
         blocks = shape_of(op.w)[:-2]
         return (f"vectors of blocks {blocks}" if any(size > 1 for size in blocks) else "vectors"), ()
-    strides, pads, dilations, _ = op.window.lists()
+    return POSITIONS, (rows_of(op.window, op),)
+
+
+def rows_of(window: WindowAttr, op: MvmOp | ConvOp) -> Rows:
+    """How the window of a convolution passes over the rows of its input."""
+    strides, pads, dilations, _ = window.lists()
     x, y, w = shape_of(op.x), shape_of(op.result), shape_of(op.w)
-    return POSITIONS, (Rows(x[0], x[2], y[2], strides[0], dilations[0] * (w[2] - 1) + 1, pads[0]),)
+    return Rows(x[0], x[2], y[2], strides[0], dilations[0] * (w[2] - 1) + 1, pads[0])
 
 
 def digital_reads(op: DigitalOp) -> tuple[Paths, ...] | None:

@@ -5,7 +5,7 @@ It starts when its producers have made their first chunk and the rows that its w
 least its own last share after them:
 
     start = max over producers p of start_p + t_p / C_p + lead (end_p - start_p)
-    end   = max(start + t, end_p + max(t / C, lead t))
+    end   = max(start + t, end_p + t / C + lead t)
 
 For operators that follow each other chunk by chunk this is `sum of tau + (C - 1) max tau`, what the event engine finds
 (`cost.closed_form_ps`). A phase takes its busiest resource, and of the others the share of one chunk:
@@ -156,7 +156,7 @@ def _pipeline(window: Window, phase: Phase, taken: Ints) -> tuple[Ints, Ints]:
     starts, ends = dict[int, Ints](), dict[int, Ints]()
     for i in phase.members:
         operator, took = window.members[i].operator, taken[:, i]
-        share = max(1 / min(operator.m, CHUNKS), operator.lead)
+        share = min(1.0, 1 / min(operator.m, CHUNKS) + operator.lead)
         start = end = np.zeros(len(taken), np.int64)
         for p in window.members[i].sources:
             first = -(-taken[:, p] // min(window.members[p].operator.m, CHUNKS))
