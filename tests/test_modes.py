@@ -22,6 +22,7 @@ from h3c.passes.lower_to_tile import LowerToTile
 from h3c.passes.segment_plan import give_segments
 from h3c.passes.segment_problem import program_of, segment_problem
 from h3c.passes.segmentation.dynamic import solve_segments
+from h3c.passes.segmentation.strategies import run_segments
 from h3c.passes.segmentation.tiled import makespan
 from h3c.passes.verify_tile import VerifyTile
 from h3c.runtime_sim.chip import Chip
@@ -182,12 +183,31 @@ def test_outputs_do_not_depend_on_modes_segments_and_rounds(tmp_path: Path, mode
     assert np.abs(made - expected).max() <= 1e-4 * np.ptp(expected)
 
 
+def prepared(model: str, target: str) -> ModuleOp:
+    """A model as place-parts gets it."""
+    module = read_onnx(MODELS / f"{model}.onnx", {"batch": 1})
+    names = [name for name, _ in PIPELINE]
+    run(module, build({"attach-chip": {"target": target}}, names[: names.index("place-parts")]), new_context())
+    return module
+
+
+@pytest.mark.parametrize("arrays", [6, 12, 96])
+@pytest.mark.parametrize("model", ["digits_transformer", "digits_cnn"])
+@pytest.mark.parametrize("strategy", ["exact", "all-compute", "all-compute-overlap", "cmswitch"])
+def test_a_plan_takes_about_what_was_predicted(tmp_path: Path, arrays: int, model: str, strategy: str) -> None:
+    """One segment or several, whole or in rounds: closed forms and simulation within 6 %."""
+    module = prepared(model, small_chip(tmp_path, arrays))
+    program = program_of(module)
+    problem = segment_problem(program)
+    plan = run_segments(problem, strategy).plan
+    give_segments(module, program, problem, plan)
+    LowerToTile().apply(Context(), module)
+    assert simulate(module).latency_ns * 1000 == pytest.approx(plan.total_ps, rel=0.06)
+
+
 def test_a_plan_that_switches_says_so_and_takes_what_was_predicted() -> None:
     """The switches that the simulator sees are those of the solver's plan."""
-    module = read_onnx(MODELS / "digits_transformer.onnx", {"batch": 1})
-    names = [name for name, _ in PIPELINE]
-    before = names[: names.index("place-parts")]
-    run(module, build({"attach-chip": {"target": "dynaplasia"}}, before), new_context())
+    module = prepared("digits_transformer", "dynaplasia")
     program = program_of(module)
     problem = segment_problem(program)
     plan = solve_segments(problem)
