@@ -168,19 +168,26 @@ class Search:
     losses: Losses | None = None
 
     def run(self) -> Promised:
-        """The best plan that keeps the promise; without a promise, or with a baseline, the plan that there is."""
+        """The best plan that keeps the promise. Without a promise, with a baseline, or where nothing errs, the plan
+        that there would be without data."""
         start = time.process_time()
-        budgeted = self.placing.strategy == "exact" and self.wanted.max_loss is not None
-        candidates = self._path() if budgeted else [self._placed(None, None)]
-        chosen, quality = self._settled(candidates)
+        errs = any(tier.noise is not None for tier in chip_from_ir(self.module).tiers.values())
+        if self.placing.strategy == "exact" and self.wanted.max_loss is not None and errs:
+            chosen, quality = self._settled(self._path())
+            loss = None if chosen.outcome.kept in BASELINES else chosen.outcome.plan.loss
+            module = chosen.module
+        else:
+            loss, module = None, self.module.clone()
+            self.placing.apply(new_context(), module)
+            self._equip(module)
+            quality = self._final(module)
         promise, asked = promised_loss(quality), self.wanted.max_loss
         verdict: Verdict | None = None
         if asked is not None:
             verdict = "kept" if samples_needed(quality, asked) <= quality.samples else "unverifiable"
             verdict = verdict if promise <= asked else "unreachable"
-        loss = chosen.outcome.plan.loss if budgeted and chosen.outcome.kept not in BASELINES else None
         seconds = time.process_time() - start
-        return Promised(chosen.module, quality, promise, verdict, asked, loss, self.plans, self.passes, seconds)
+        return Promised(module, quality, promise, verdict, asked, loss, self.plans, self.passes, seconds)
 
     def _placed(self, losses: Losses | None, max_loss: float | None) -> _Candidate:
         module = self.module.clone()
@@ -188,18 +195,21 @@ class Search:
 
     def _candidate(self, module: ModuleOp, outcome: Outcome) -> _Candidate:
         """A placed module with what h3c-sim needs beside it."""
+        self._equip(module)
+        return _Candidate(module, outcome)
+
+    def _equip(self, module: ModuleOp) -> None:
+        """Give a placed module what h3c-sim needs beside it."""
         if self.wanted.compensation is not None:
             module.attributes[COMPENSATION] = StringAttr(self.wanted.compensation)
         set_trim(module, {name: array[:TRIMMED_WITH] for name, array in self.known.inputs.items()})
-        return _Candidate(module, outcome)
 
     def _path(self) -> list[_Candidate]:
         """Plans from tight to loose: the one that loses least, then those that passed."""
         self.report("measuring losses")
         losses = self.losses = self._losses()
         free = self._placed(losses, None)
-        most = free.outcome.plan.loss
-        if most == 0:
+        if free.outcome.plan.loss == 0:
             return [free]
         passed = [self._least(losses, free)]
         self._extend(passed, losses, free)
@@ -207,20 +217,20 @@ class Search:
         return passed
 
     def _extend(self, passed: list[_Candidate], losses: Losses, free: _Candidate) -> None:
-        """Adds plans of ever looser budgets until the first that fails."""
+        """Adds plans of ever looser budgets until the first that fails; where the user's limits leave no plan for the
+        first ones, from the first that has one on."""
         most = free.outcome.plan.loss
         assert self.wanted.max_loss is not None
         budget = min(likely_mse(self._metric, self.wanted.max_loss, self._digital(free)) / FIRST, most)
-        retreats = 0
-        while not self._passes(passed, losses, budget, free):
-            retreats += 1
-            if retreats > RETREATS:
-                return
-            budget /= TIGHTER
-        while not retreats and budget < most:
+        good = self._passes(passed, losses, budget, free)
+        if good is False:
+            for _ in range(RETREATS):
+                budget /= TIGHTER
+                if self._passes(passed, losses, budget, free):
+                    return
+        while good is not False and budget < most:
             budget *= LOOSER
-            if not self._passes(passed, losses, budget, free):
-                break
+            good = self._passes(passed, losses, budget, free)
 
     def _repair(self, passed: list[_Candidate]) -> None:
         """Adds those baselines that are predicted better than the best plan that passed, and pass the same check."""
@@ -243,13 +253,13 @@ class Search:
         except InputError:
             return free
 
-    def _passes(self, passed: list[_Candidate], losses: Losses, budget: float, free: _Candidate) -> bool:
-        """Whether the best plan within a budget passes a check; then it is added to those that did."""
+    def _passes(self, passed: list[_Candidate], losses: Losses, budget: float, free: _Candidate) -> bool | None:
+        """Whether the best plan within a budget passes a check; then it joins those that did. None: no such plan."""
         assert self.wanted.max_loss is not None
         try:
             found = free if budget >= free.outcome.plan.loss else self._placed(losses, budget)
         except InputError:  # no plan loses so little
-            return False
+            return None
         if found.same(passed[-1]):
             return True
         if not self._checks(found):
@@ -262,16 +272,18 @@ class Search:
         assert self.wanted.max_loss is not None
         oldest = max(self.wanted.ages, key=parse_age)
         self.report(f"checking plan {self.plans + 1}")
-        return promised_loss(self._measured(found, (oldest,), CHECKS, self.wanted.seed + 1)) <= self.wanted.max_loss
+        return (
+            promised_loss(self._measured(found.module, (oldest,), CHECKS, self.wanted.seed + 1)) <= self.wanted.max_loss
+        )
 
     def _settled(self, candidates: list[_Candidate]) -> tuple[_Candidate, Quality]:
         """The loosest plan that keeps the promise at every age under other realisations; else that of least promise."""
+        assert self.wanted.max_loss is not None
         found: list[tuple[_Candidate, Quality]] = []
         for candidate in self._loosest_first(candidates):
-            self.report("measuring the plan")
-            quality = self._measured(candidate, self.wanted.ages, self.wanted.repeats, self.wanted.seed + 2)
+            quality = self._final(candidate.module)
             found.append((candidate, quality))
-            if self.wanted.max_loss is None or promised_loss(quality) <= self.wanted.max_loss:
+            if promised_loss(quality) <= self.wanted.max_loss:
                 return found[-1]
         return min(found, key=lambda each: promised_loss(each[1]))
 
@@ -286,11 +298,16 @@ class Search:
                 break
         yield candidates[0]
 
-    def _measured(self, candidate: _Candidate, ages: tuple[str, ...], repeats: int, seed: int) -> Quality:
+    def _final(self, module: ModuleOp) -> Quality:
+        """The quality that is told of a plan: at every age, with realisations that no check has seen."""
+        self.report("measuring the plan")
+        return self._measured(module, self.wanted.ages, self.wanted.repeats, self.wanted.seed + 2)
+
+    def _measured(self, module: ModuleOp, ages: tuple[str, ...], repeats: int, seed: int) -> Quality:
         """The quality of a plan on the data that were kept back."""
         wanted = self.wanted
         settings = Settings(ages, repeats, self._metric, seed=seed, output=wanted.output)
-        quality = measure(_lowered(candidate.module), self.kept_back.inputs, self.kept_back.labels, settings)
+        quality = measure(_lowered(module), self.kept_back.inputs, self.kept_back.labels, settings)
         self.plans += 1
         a_realisation = quality.samples + (TRIMMED_WITH if self._trims else 0)
         self.passes += 2 * quality.samples + quality.noisy * repeats * len(ages) * a_realisation

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .front import table
+from .quality_options import SHARES
 from .summary import number_text
 from .svg import COLOURS, GREY, Axis, Plot
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 Tree = Mapping[str, Any]
 """`quality` as in the summary."""
 
-SHARES = ("top1", "auc")
 CURVE = 40
 """Characters between the least and the largest value."""
 

@@ -120,6 +120,7 @@ class PlaceParts(ModulePass):
 
     def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Outcome:
         """Place a module; with `exact`, in at most `max_loss` predicted loss, in the unit of `losses`."""
+        forget_segments(op)
         chip = chip_from_ir(op)
         strategy = self._strategy(chip)
         try:
@@ -148,12 +149,12 @@ class PlaceParts(ModulePass):
         plain = self.objective == "latency" and not self.explain and all(limit is None for limit in limits)
         if self.strategy not in STRATEGIES:
             return False
-        if chip.schedule == "pipelined" and plain and has_operators(module):
+        if chip.schedule == "pipelined" and plain and has_operators(module, self.min_bits):
             return True
         if self.strategy != "exact":
             raise InputError(
-                f"strategy {self.strategy}: expected a pipelined chip with one tier of arrays that takes a product, "
-                "and no objective or limit but latency"
+                f"strategy {self.strategy}: expected a pipelined chip with one tier of arrays that takes a product "
+                f"at {self.min_bits} bits or more, and no objective or limit but latency"
             )
         return False
 
@@ -169,10 +170,7 @@ class PlaceParts(ModulePass):
         forget_segments(copy)
         operators, _, problem = self.problem(copy, chip)
         outcome = run(problem, "greedy", self.time_limit)
-        beaten = simulated_plan(copy, operators, problem, outcome.plan, chip).latency_ns < segmented.latency_ns
-        if beaten:
-            forget_segments(module)
-        return beaten
+        return simulated_plan(copy, operators, problem, outcome.plan, chip).latency_ns < segmented.latency_ns
 
     def problem(
         self, module: ModuleOp, chip: Chip, losses: Losses | None = None, max_loss: float | None = None

@@ -76,12 +76,18 @@ def arrays_tier(chip: Chip) -> tuple[str, ArrayTier]:
     return found[0]
 
 
-def has_operators(module: ModuleOp) -> bool:
-    """Whether a chip has one tier of arrays beside the digital unit, and the program a product that it takes."""
+def has_operators(module: ModuleOp, min_bits: int) -> bool:
+    """Whether a chip has one tier of arrays beside the digital unit, which computes at `min_bits` or more, and the
+    program a product that it takes."""
     chip = chip_from_ir(module)
     names = [name for name in chip.tiers if name != "digital"]
     tier = chip.tier(names[0]) if len(names) == 1 else None
-    return isinstance(tier, ArrayTier) and any(
+    if not isinstance(tier, ArrayTier):
+        return False
+    first = tier.precisions()[0]
+    if min(first.input_bits, first.weight_bits) < min_bits:
+        return False
+    return any(
         tier.refuses(product_of(op, chip.activation_bits)) is None
         for op in main_function(module).body.block.ops
         if isinstance(op, MatmulOp | ConvOp)

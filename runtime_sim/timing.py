@@ -195,7 +195,7 @@ class _Plan(Visitor):
 
     def mvm(self, op: MvmOp) -> None:
         if op.rounds is not None:
-            self._occupy(op.rounds.at, int(op.rounds.number("count") / op.rounds.number("turns")) or 1)
+            self._occupy(op.rounds.at, -(-op.rounds.number("count") // op.rounds.number("turns")))
         self._timed(op)
 
     def digital(self, op: DigitalOp) -> None:

@@ -18,8 +18,10 @@ from h3c.compiler.onnx_reader.importer import read_onnx
 from h3c.compiler.pipeline import PIPELINE, build, run, verify
 from h3c.compiler.plan_files import new_context
 from h3c.dialects.tile import MvmOp, SwitchOp
+from h3c.passes.assign_arrays import AssignArrays
 from h3c.passes.lower_to_tile import LowerToTile
-from h3c.passes.segment_plan import give_segments
+from h3c.passes.place_parts import PlaceParts
+from h3c.passes.segment_plan import SEGMENTS, give_segments
 from h3c.passes.segment_problem import program_of, segment_problem
 from h3c.passes.segmentation.dynamic import solve_segments
 from h3c.passes.segmentation.strategies import run_segments
@@ -217,3 +219,20 @@ def test_a_plan_that_switches_says_so_and_takes_what_was_predicted() -> None:
     assert 0 < timing.mode_switches == plan.switched_arrays
     assert sum(op.arrays.size for op in module.walk() if isinstance(op, SwitchOp)) == plan.switched_arrays
     assert timing.latency_ns * 1000 == pytest.approx(plan.total_ps, rel=0.02)
+
+
+def test_a_plan_of_segments_that_is_placed_anew_leaves_nothing(tmp_path: Path) -> None:
+    """Here for energy, without segments: as if it had never been placed."""
+    names = [name for name, _ in PIPELINE]
+    first = names[: names.index("place-parts")]
+    texts: list[str] = []
+    for before in (True, False):
+        module = read_onnx(MODELS / "digits_cnn.onnx", {"batch": 1})
+        run(module, build({"attach-chip": {"target": small_chip(tmp_path, 12)}}, first), new_context())
+        if before:
+            PlaceParts(strategy="all-compute-best").apply(Context(), module)
+            assert SEGMENTS in module.attributes
+        PlaceParts(strategy="greedy", objective="energy").apply(Context(), module)
+        texts.append(str(module))
+        run(module, [LowerToTile(), AssignArrays(), VerifyTile()], new_context())
+    assert texts[0] == texts[1]

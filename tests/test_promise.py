@@ -102,6 +102,17 @@ def test_a_plan_keeps_a_promise_which_stands_in_the_summary(command: Command, tm
     assert quality["promise"] >= test["reference"] - year["mean"] - 1.645 / 1.96 * year["ci95_data"]
 
 
+def test_a_limit_that_leaves_no_plan_for_tight_budgets_leaves_those_for_looser_ones(
+    command: Command, tmp_path: Path
+) -> None:
+    """All digital takes longer than the limit, all analog loses more than is allowed."""
+    words = ["--max-loss", "1pp", "--age", "1y", "--max-latency", "4us", "-q"]
+    _, summary = asked(command, tmp_path, *words)
+    assert summary["quality"]["verdict"] != "unreachable"
+    assert 0 < summary["tiers"]["pcm"]["mac_share"] < 0.99
+    assert summary["predicted"]["latency_ns"] <= 4000
+
+
 def test_what_cannot_be_kept_or_verified_is_one_line(command: Command, tmp_path: Path) -> None:
     words = ["--age", "1y", "--repeats", "3", "--strategy", "homogeneous:pcm", "-q"]
     done, summary = asked(command, tmp_path, *words, "--max-loss", "0.01pp")
@@ -141,3 +152,18 @@ def test_without_data_quality_is_unknown_where_a_tier_errs(command: Command, tmp
     assert json.loads((tmp_path / "s.json").read_text())["quality"] is None
     done = command("h3c", MODELS / "digits_mlp.onnx", *WORDS, "--strategy", "homogeneous:digital")
     assert "quality" not in done.stdout
+
+
+def test_plans_of_segments_are_measured_as_they_are(command: Command, tmp_path: Path) -> None:
+    """On a pipelined chip data change nothing of the plan; no tier of it errs, so that nothing has to be searched."""
+    data = ["--calibration", f"image={DATA}x_calib", "--labels", f"{DATA}y_calib", "--age", "1y", "--repeats", "2"]
+    words = [MODELS / "digits_mlp.onnx", "--dim", "batch=1", "--target", "dynaplasia", "-q", "--summary", "s.json"]
+    for strategy in (["--strategy", "cmswitch"], ["--max-loss", "90pp"]):
+        found: list[dict[str, Any]] = []
+        for more in (strategy[: 2 * (strategy[0] == "--strategy")], [*strategy, *data]):
+            done = command("h3c", *words, *more)
+            assert done.returncode == 0, done.stderr
+            found.append(json.loads((tmp_path / "s.json").read_text()))
+        assert found[0]["latency_ns"] == found[1]["latency_ns"]
+        assert found[0]["solver"]["kept"] == found[1]["solver"]["kept"]
+        assert found[1]["quality"]["without_noise"] == found[1]["quality"]["ages"]["1y"]["mean"]

@@ -172,3 +172,13 @@ def test_options_of_the_pass_are_checked(place: Callable[[str], subprocess.Compl
         assert done.returncode == 1
         assert expected in done.stderr
     assert place("strategy=nsga2 seed=5").returncode == 0
+
+
+def test_segments_keep_to_the_least_bits(command: Command, models: Path) -> None:
+    words = [models / "digits_mlp.onnx", "--dim", "batch=1", "--target", "dynaplasia", "--strategy", "cmswitch"]
+    done = command("h3c", *words, "--min-bits", "9")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "h3c: strategy cmswitch: expected a pipelined chip with one tier of arrays that takes a product at 9 bits or "
+        "more, and no objective or limit but latency\n"
+    )

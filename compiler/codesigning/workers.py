@@ -150,6 +150,7 @@ class DaskCluster:
     def __init__(self, address: str, patience_s: float = PATIENCE_S) -> None:
         try:
             from distributed import Client
+            from distributed.comm.addressing import parse_address, parse_host_port
         except ImportError:
             raise InputError(
                 "--scheduler: expected the package distributed (pip install distributed), found none"
@@ -157,6 +158,7 @@ class DaskCluster:
         self.address = address
         self.patience_s = patience_s
         try:
+            parse_host_port(parse_address(address)[1])  # a client that fails by this waits, and complains when it goes
             self._client = Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             told = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -26,11 +26,11 @@ from ...dialects.tile import MvmOp
 from ...runtime_sim.chip import Chip
 from ...runtime_sim.chip_ir import chip_from_ir
 from ...runtime_sim.errors import InputError, where
-from ...runtime_sim.interface import result_names
 from ...runtime_sim.kinds.noise import Compensation
 from ...runtime_sim.noise.ages import parse_age
 from ...runtime_sim.product import Product, product_of
 from ...runtime_sim.quality.difference import Difference, are_probabilities, as_shares
+from ...runtime_sim.quality.measure import output_name
 from ...runtime_sim.quality.probe import Condition, Probe
 from ...runtime_sim.quality.replay import Replay
 from ...runtime_sim.walk import main_function
@@ -164,12 +164,7 @@ class _Measuring:
     ) -> None:
         self._condition, self._effort = condition, effort
         self._replay = Replay(plan, inputs, store)
-        names = result_names(main_function(plan))
-        if output is None and len(names) > 1:
-            raise InputError(f"the model has several outputs, --output picks one: {', '.join(map(repr, names))}")
-        if output is not None and output not in names:
-            raise InputError(f"output: expected one of {', '.join(map(repr, names))}, got {output!r}")
-        self._output = names[0] if output is None else output
+        self._output = output_name(plan, output)
         clean = self._replay.clean[self._output]
         per_execution = len(clean) // self._replay.executions
         self._executions = min(-(-effort.inputs_used // per_execution), self._replay.executions)

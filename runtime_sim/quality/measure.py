@@ -106,7 +106,7 @@ def measure(
         raise InputError(f"age: expected each age once, got {twice[0]!r} twice")
     if settings.repeats < 2:
         raise InputError(f"repeats: expected at least 2 for a confidence interval, got {settings.repeats}")
-    name = _output(module, settings.output)
+    name = output_name(module, settings.output)
     for given, array in inputs.items():
         _expect_finite(array, f"input {given!r}")
     digital = run_plan(module, inputs, ideal=True, store=store)[0][name]
@@ -180,7 +180,8 @@ def _at_age(metric: Metric, values: Sequence[float], scores: Array, flipped: Seq
     return replace(known, flips=flips, flips_ci95=half_width(spread, len(flipped)))
 
 
-def _output(module: ModuleOp, chosen: str | None) -> str:
+def output_name(module: ModuleOp, chosen: str | None) -> str:
+    """The output of a module that is looked at: the one that is `chosen`, else the only one."""
     names = result_names(main_function(module))
     if chosen is None and len(names) > 1:
         raise InputError(f"the model has several outputs, --output picks one: {', '.join(map(repr, names))}")
