@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .problem import Floats, Ints
-from .relaxation import Pool
+from .relaxation import Box, Pool
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,19 @@ def undominated(pool: Pool, cost: Floats, columns: Ints, busy: bool = False) -> 
 
 
 def choose(
-    pool: Pool, cost: Floats, columns: Ints, limits: Limits, tight: float = 0.0, fixed_ps: Floats | None = None
+    pool: Pool,
+    cost: Floats,
+    columns: Ints,
+    limits: Limits,
+    tight: float = 0.0,
+    fixed_ps: Floats | None = None,
+    box: Box | None = None,
 ) -> Chosen | None:
     """The cheapest plan over `columns`; None if there is none or none was found.
 
     Budgets are taken as smaller by the share `tight`: the program has tolerances. With `fixed_ps`, the work of each
-    resource that no plan changes, the plan is that of least period, and `cost` serves only to break ties.
+    resource that no plan changes, the plan is that of least period, and `cost` serves only to break ties. With `box`
+    it is the cheapest with scratch pools in the box.
     """
     from ortools.linear_solver import pywraplp
 
@@ -79,7 +86,7 @@ def choose(
         row = solver.Constraint(multiplicity, multiplicity, pool.problem.types[kind].name)
         for i in np.flatnonzero(pool.kind[columns] == kind).tolist():
             row.SetCoefficient(counts[i], 1)
-    _add_capacity(solver, pool, columns, counts)
+    _add_capacity(solver, pool, columns, counts, box or Box.whole(pool))
     for b, budget in enumerate(pool.problem.budgets):
         row = solver.Constraint(-solver.infinity(), 1.0 - tight, budget.name)
         for variable, column in zip(counts, columns.tolist(), strict=True):
@@ -120,11 +127,12 @@ def _add_period(solver: Any, pool: Pool, columns: Ints, counts: list[Any], fixed
                 row.SetCoefficient(variable, float(pool.busy[column, resource] / scale))
 
 
-def _add_capacity(solver: Any, pool: Pool, columns: Ints, counts: list[Any]) -> None:
+def _add_capacity(solver: Any, pool: Pool, columns: Ints, counts: list[Any], box: Box) -> None:
     """Rows: resident arrays and pool within each tier; the pool no less than any chosen option's scratch."""
     pools: list[Any] = []
     for t in range(len(pool.tiers)):
-        pools.append(solver.NumVar(0.0, 1.0, ""))
+        low, high = box.low[t] / float(pool.capacity[t]), box.high[t] / float(pool.capacity[t])
+        pools.append(solver.NumVar(low, high, ""))
         row = solver.Constraint(-solver.infinity(), 1.0)
         row.SetCoefficient(pools[t], 1.0)
         for i, column in enumerate(columns.tolist()):
