@@ -230,6 +230,7 @@ def _operator(program: Program, op: MatmulOp | ConvOp, read: _Read, index: int) 
         lead=_lead(op),
         digital_ps=read.digital_ps,
         digital_after_ps=read.digital_after_ps,
+        output_tensors=max(1, len(later)),
         is_output=any(value in program.results for value in read.outputs),
     )
 

@@ -214,6 +214,13 @@ def test_a_weight_made_at_run_time_is_switched_in_place() -> None:
     assert in_place.segments[1].to_compute == 2
 
 
+def test_tensors_in_memory_arrays_share_none() -> None:
+    """40 bytes are two arrays of 32; as two tensors, of 39 and 1, they are three."""
+    for tensors, arrays in ((1, 2), (2, 3)):
+        ops = (replace(operator(10), output_tensors=tensors), operator(1, producers=(0,)))
+        assert Windows(SegmentProblem(plain_chip(), ops)).arrays_of(0, Place.ARRAYS) == arrays
+
+
 def test_an_order_that_is_none_is_refused() -> None:
     with pytest.raises(PlacementError, match="expected sources before operator 0, got 0"):
         SegmentProblem(plain_chip(), (operator(1, producers=(0,)),))

@@ -121,6 +121,8 @@ class SegmentOperator:
     """Its output is the model's and goes off chip."""
     late_producers: tuple[int, ...] = ()
     """Those of `producers` that digital work behind it reads (a sum), not it: its product does not wait for them."""
+    output_tensors: int = 1
+    """Tensors that its outputs are; none shares an array in memory mode with another."""
 
     @property
     def static(self) -> bool:

@@ -217,7 +217,8 @@ class Windows:
     def arrays_of(self, producer: int, place: Place) -> int:
         """Memory arrays that a kept tensor takes."""
         if place is Place.ARRAYS:
-            return -(-self.problem.operators[producer].output_bytes // self.problem.chip.array_bytes)
+            operator = self.problem.operators[producer]
+            return -(-operator.output_bytes // self.problem.chip.array_bytes) + operator.output_tensors - 1
         if place is Place.IN_PLACE:
             return self.problem.operators[self.last_reads[producer]].arrays(self.problem.chip)
         return 0
