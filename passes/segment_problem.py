@@ -231,6 +231,7 @@ def _operator(program: Program, op: MatmulOp | ConvOp, read: _Read, index: int) 
         digital_ps=read.digital_ps,
         digital_after_ps=read.digital_after_ps,
         output_tensors=max(1, len(later)),
+        result_bytes=value_bytes(op.result, bits),
         is_output=any(value in program.results for value in read.outputs),
     )
 

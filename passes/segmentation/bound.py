@@ -43,7 +43,7 @@ def _arrays_and_streams(problem: SegmentProblem) -> int:
     chip, operators = problem.chip, problem.operators
     work = sum(op.arrays(chip) * op.m for op in operators) * chip.mvm_ps
     into = sum(op.input_of(chip) for op in operators)
-    out = sum(op.output_bytes for op in operators)
+    out = sum(op.streamed_bytes for op in operators)
     memory = np.arange(chip.arrays if chip.memory_bytes_per_ns else 1)
     # The average of memory arrays lies between two whole numbers; each side is taken at its better end.
     compute = work // (chip.arrays - memory)

@@ -123,6 +123,8 @@ class SegmentOperator:
     """Those of `producers` that digital work behind it reads (a sum), not it: its product does not wait for them."""
     output_tensors: int = 1
     """Tensors that its outputs are; none shares an array in memory mode with another."""
+    result_bytes: int | None = None
+    """What leaves its arrays, where digital work makes more or less of it; None: `output_bytes`."""
 
     @property
     def static(self) -> bool:
@@ -132,6 +134,11 @@ class SegmentOperator:
     def sources(self) -> tuple[int, ...]:
         """All operators whose outputs it reads."""
         return self.producers if self.weight_producer is None else (*self.producers, self.weight_producer)
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Bytes that leave its arrays in one pass over its vectors."""
+        return self.output_bytes if self.result_bytes is None else self.result_bytes
 
     def input_of(self, chip: SegmentChip) -> int:
         """Bytes that it reads from the buffer in one pass over its vectors."""

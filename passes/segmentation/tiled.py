@@ -179,7 +179,7 @@ def price(window: Window, tilings: Tilings) -> Rounds:
 
     load = _load(window, tilings, rounds // chunks)
     into = op.input_of(chip) * of_n + partial
-    stream = stream_ps(chip, into, op.output_bytes + partial, tilings.memory_arrays)
+    stream = stream_ps(chip, into, op.streamed_bytes + partial, tilings.memory_arrays)
     inputs = np.maximum(stream_ps(chip, into, 0, tilings.memory_arrays), dram_ps(chip, dram_in, 0))
     pieces = (
         -(-vectors // tilings.copies) * chip.mvm_ps,

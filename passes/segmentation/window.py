@@ -171,7 +171,7 @@ class Windows:
             leaves = self.last_reads[index] > last and places.get(index, Place.OFF_CHIP) is Place.OFF_CHIP
             amounts[phase] += (
                 op.input_of(chip),
-                op.output_bytes,
+                op.streamed_bytes,
                 inputs if op.sources else op.input_bytes,
                 op.output_bytes * (leaves or op.is_output),
                 op.digital_ps,
