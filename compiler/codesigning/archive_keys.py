@@ -3,16 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ...runtime_sim.chip import Tree
+from ...runtime_sim.code_version import code_version
 from .expressions import Expression
 from .space import Lookup, Space
 
-_ROOT = Path(__file__).parents[2]
 _PRICING = (
     "dialects",
     "runtime_sim",
@@ -25,7 +23,6 @@ _PRICING = (
     "compiler/codesigning/placed_chips.py",
 )
 """Folders and files that decide what a price is."""
-_LIBRARIES = ("numpy", "onnx", "onnxruntime", "ortools", "xdsl")
 
 
 def space_digest(space: Space) -> str:
@@ -56,19 +53,9 @@ def model_digest(path: Path, dims: Mapping[str, int]) -> str:
     return digest_of([file_digest(path), [list(dim) for dim in sorted(dims.items())]])
 
 
-@cache
 def cost_version() -> str:
     """The digest of all that prices follow from: h3c's own code and constants, and the libraries beneath."""
-    result = hashlib.sha256()
-    for name in _PRICING:
-        place = _ROOT / name
-        kinds = ("*.py", "*.yaml", "*.onnxtxt")
-        files = [place] if place.is_file() else [path for kind in kinds for path in place.rglob(kind)]
-        for path in sorted(files):
-            result.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    for name in _LIBRARIES:
-        result.update(f"{name} {version(name)}\n".encode())
-    return result.hexdigest()[:32]
+    return code_version(_PRICING)
 
 
 def _figure(figure: Expression | Lookup) -> Any:

@@ -1,7 +1,7 @@
 """Measured losses on disk, by the digest of all that they depend on: the same question is not measured twice.
 
-Files are in $XDG_CACHE_HOME/h3c, or ~/.cache/h3c; each is renamed into place when it is whole. A folder that can't be
-written, or a file that can't be read, is as good as none.
+h3c's code counts among it. Files are in $XDG_CACHE_HOME/h3c, or ~/.cache/h3c; each is renamed into place when it is
+whole. A folder that can't be written, or a file that can't be read, is as good as none.
 """
 
 import os
@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.printer import Printer
 
+from ...runtime_sim.code_version import code_version
+
 Array = NDArray[Any]
 
 Found = tuple[dict[int, Array], float, float, int]
 """(losses [tier, output] by operator, passes, seconds, samples), as they were measured."""
 
-FORMAT = 1
-"""Counts changes of what is measured and of how it is stored."""
+_MEASURING = ("dialects", "runtime_sim", "passes")
+"""Folders that decide what is measured; a noise model from elsewhere is not among them."""
 
 
 def folder() -> Path:
@@ -72,7 +74,7 @@ def _file(module: ModuleOp, inputs: Mapping[str, Array], settings: object) -> Pa
         op.properties.pop("parts", None)
     text = StringIO()
     Printer(text).print_op(copy)
-    digest = sha256(f"{FORMAT} {settings!r}\n{text.getvalue()}".encode())
+    digest = sha256(f"{code_version(_MEASURING)} {settings!r}\n{text.getvalue()}".encode())
     for name, array in sorted(inputs.items()):
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).data)
