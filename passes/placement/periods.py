@@ -263,17 +263,17 @@ class Relaxation:
         value = leaf.hard(self.pool, 0.0, self.deadline) * 1000
         return replace(leaf, value=value) if np.isfinite(value) else None
 
-    def make(self, leaf: Leaf, rows: int = ROWS) -> bool:
+    def make(self, leaf: Leaf) -> bool:
         """Adds, for each type and number of rounds, the option that costs least, where it is better than all."""
         least = self.pool.least(leaf.costs(self.pool)) * (1 - 1e-6)
-        return self._add(leaf, least, lambda prices: [prices], rows)
+        return self._add(leaf, least, lambda prices: [prices])
 
     def vary(self, leaf: Leaf) -> None:
         """Adds options that cost least at multipliers near the leaf's, by which a plan can trade what it lacks."""
         least = self.pool.least(leaf.costs(self.pool)) * (1 + NEAR)
-        self._add(leaf, least, _varied, ROWS)
+        self._add(leaf, least, _varied)
 
-    def _add(self, leaf: Leaf, most: Floats, varied: Callable[[Prices], list[Prices]], rows: int) -> bool:
+    def _add(self, leaf: Leaf, most: Floats, varied: Callable[[Prices], list[Prices]]) -> bool:
         """Adds options that are the cheapest in their rounds at some prices, and cost less than `most` at the leaf's.
 
         Rounds whose cheapest option costs more are left out. False if none is added.
@@ -284,7 +284,7 @@ class Relaxation:
             made: list[OptionSet] = []
             for family in kind.families:
                 for each in varied(prices):
-                    genes = cheapest(family, each, rows)
+                    genes = cheapest(family, each, ROWS)
                     options = kind.with_loss(fitting(priced(family, genes, kind.precisions), self.problem.arrays))
                     if not len(options) or leaf.costs_of(options, pool, k)[0] >= most[k]:
                         if each is prices:
