@@ -102,9 +102,13 @@ def problem_of(model: str, chip: SegmentChip, batch: int = 1, length: int = 64) 
     return SegmentProblem(chip, tuple(operators_of(model, batch, length)))
 
 
-def dense(name: str, m: int, k: int, n: int, producers: tuple[int, ...], **more: object) -> SegmentOperator:
+def dense(
+    name: str, m: int, k: int, n: int, producers: tuple[int, ...], *, barrier: bool = False, is_output: bool = False
+) -> SegmentOperator:
     """m vectors with one k x n weight."""
-    return SegmentOperator(name, m, k, n, 1, k * n, m * k, m * k, m * n, producers, **more)  # type: ignore[arg-type]
+    return SegmentOperator(
+        name, m, k, n, 1, k * n, m * k, m * k, m * n, producers, barrier=barrier, is_output=is_output
+    )
 
 
 def transformer(
@@ -224,7 +228,7 @@ def resnet18(batch: int) -> list[SegmentOperator]:
     x = net.conv(3, 64, 7, 2, pool=2)
     into = 64
     for out in (64, 128, 256, 512):
-        for block in range(2):
+        for _ in range(2):
             stride, side = (2 if out != into else 1), net.side
             skip = x
             net.conv(into, out, 3, stride, source=x)
@@ -234,7 +238,6 @@ def resnet18(batch: int) -> list[SegmentOperator]:
             else:
                 x = net.conv(out, out, 3, skip=(skip,))
             into = out
-            del block
     net.fully(512, 1000, last=True)
     return net.ops
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from ..passes.strategy_names import Strategy
 from . import quality_options
 from .front import (
     Arguments,
@@ -34,25 +35,9 @@ DESCRIPTION = "Compile an ONNX model for a chip that mixes kinds of processing-i
 NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 PJ = {"pJ": 1.0, "nJ": 1e3, "uJ": 1e6, "mJ": 1e9, "J": 1e12}
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365 * 86400.0}
-STRATEGIES = (
-    "exact",
-    "homogeneous:TIER",
-    "equal",
-    "random:SEED",
-    "greedy",
-    "nsga2",
-    "row-remap",
-    "h3pimap",
-    "all-analog",
-    "all-digital",
-    "first-last-digital",
-    "all-compute",
-    "all-compute-overlap",
-    "all-compute-best",
-    "puma-like",
-    "occ-like",
-    "cmswitch",
-)
+WANTED = {"homogeneous": "TIER", "random": "SEED"}
+"""What follows the name of a strategy, after a colon."""
+STRATEGIES = tuple(f"{name}:{WANTED[name]}" if name in WANTED else name for name in get_args(Strategy))
 
 
 def parser() -> Arguments:
@@ -153,8 +138,9 @@ def _add_limits(p: Arguments) -> None:
 def strategy(text: str) -> dict[str, Any]:
     """A strategy, with its tier or seed after a colon, as the options of place-parts."""
     name, colon, rest = text.partition(":")
-    wanted = {known.partition(":")[0]: known.partition(":")[2] for known in STRATEGIES}.get(name)
-    if wanted is None or bool(wanted) != bool(rest) or (colon and not rest) or (wanted == "SEED") > rest.isdecimal():
+    wanted = WANTED.get(name)
+    known = name in get_args(Strategy)
+    if not known or bool(wanted) != bool(rest) or (colon and not rest) or (wanted == "SEED") > rest.isdecimal():
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(STRATEGIES)}, got {text!r}")
     return {
         "strategy": name,

@@ -41,6 +41,7 @@ from .segment_problem import has_operators
 from .segment_strategies import Segmented, forget_segments, place_segments
 from .segmentation.strategies import STRATEGIES
 from .sensitivities import read_sensitivities
+from .strategy_names import Strategy
 from .tile_pieces import digital_op
 from .units import Unit, units_of
 from .value_places import ValuePlaces, place_values
@@ -73,25 +74,7 @@ class PlaceParts(ModulePass):
 
     name = "place-parts"
 
-    strategy: Literal[
-        "exact",
-        "homogeneous",
-        "equal",
-        "random",
-        "greedy",
-        "nsga2",
-        "row-remap",
-        "h3pimap",
-        "all-analog",
-        "all-digital",
-        "first-last-digital",
-        "all-compute",
-        "all-compute-overlap",
-        "all-compute-best",
-        "puma-like",
-        "occ-like",
-        "cmswitch",
-    ] = "exact"
+    strategy: Strategy = "exact"
     tier: str | None = None
     """Of `homogeneous`."""
     seed: int | None = None

@@ -1,6 +1,7 @@
 """The segmentation solver: against every plan of small problems, its closed forms against simulations, its bound."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,19 +19,19 @@ from h3c.runtime_sim.events import After, Job, simulate
 PROBLEMS = 210
 
 
-def operator(m: int, k: int = 8, n: int = 4, **more: object) -> SegmentOperator:
-    return SegmentOperator("o", m, k, n, 1, k * n, m * k, m * k, m * n, **more)  # type: ignore[arg-type]
+def operator(m: int, k: int = 8, n: int = 4, **more: Any) -> SegmentOperator:
+    return SegmentOperator("o", m, k, n, 1, k * n, m * k, m * k, m * n, **more)
 
 
-def plain_chip(**more: object) -> SegmentChip:
-    fields = {
+def plain_chip(**more: Any) -> SegmentChip:
+    fields: dict[str, Any] = {
         "arrays": 8, "array_rows": 8, "array_cols": 4, "array_bytes": 32, "mvm_ps": 10_000,
         "dram_read_bytes_per_ns": 1.0, "dram_write_bytes_per_ns": 1.0, "buffer_in_bytes_per_ns": 1e3,
         "buffer_out_bytes_per_ns": 1e3, "buffer_bytes": 10_000, "memory_bytes_per_ns": 1.0,
         "memory_cap_bytes_per_ns": 100.0, "write_row_ps": 0, "write_ports": 1, "switch_to_memory_ps": 100,
         "switch_to_compute_ps": 100,
     }  # fmt: skip
-    return SegmentChip(**(fields | more))  # type: ignore[arg-type]
+    return SegmentChip(**(fields | more))
 
 
 @pytest.mark.parametrize("seed", range(0, PROBLEMS, 30))
