@@ -24,15 +24,19 @@ class ArrayState:
     """For each array the number of the value that it holds."""
     memory: dict[str, NDArray[np.bool_]] = field(init=False)
     """Whether it is in memory mode."""
-    switched: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
-    """Arrays whose last change was that of their mode."""
+    switched: dict[str, NDArray[np.bool_]] = field(init=False)
+    """Whether its last change was that of its mode."""
+    stays: dict[str, NDArray[np.bool_]] = field(init=False)
+    """Whether it holds a resident."""
     numbers: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
-    residents: list[tuple[Operation, str, int]] = field(default_factory=list[tuple[Operation, str, int]])
+    residents: dict[int, Operation] = field(default_factory=dict[int, Operation])
 
     def __post_init__(self) -> None:
         sizes = {name: tier.arrays for name, tier in self.chip.tiers.items()}
         self.holder = {name: np.full(size, NOBODY, np.int64) for name, size in sizes.items()}
-        self.memory = {name: np.zeros(size, np.bool_) for name, size in sizes.items()}
+        self.memory, self.switched, self.stays = (
+            {name: np.zeros(size, np.bool_) for name, size in sizes.items()} for _ in range(3)
+        )
 
     def check(self, op: Operation, at: ArraysAttr) -> None:
         """The arrays exist."""
@@ -42,12 +46,13 @@ class ArrayState:
             raise InputError(f"{where(op)}: expected arrays 0 to {tier.arrays} of {at.tier_name}, got {text}")
 
     def _is(self, op: Operation, at: ArraysAttr, memory: bool) -> None:
-        wrong = [i for span in at.spans for i in range(*span) if self.memory[at.tier_name][i] != memory]
-        if wrong:
-            modes = ("memory", "compute") if memory else ("compute", "memory")
-            raise InputError(
-                f"{where(op)}: expected array {wrong[0]} of {at.tier_name} in {modes[0]} mode, it is in {modes[1]} mode"
-            )
+        for first, last in at.spans:
+            wrong = np.flatnonzero(self.memory[at.tier_name][first:last] != memory)
+            if len(wrong):
+                array, modes = first + int(wrong[0]), ("memory", "compute") if memory else ("compute", "memory")
+                raise InputError(
+                    f"{where(op)}: expected array {array} of {at.tier_name} in {modes[0]} mode, it is in {modes[1]} mode"
+                )
 
     def read(self, op: Operation, value: SSAValue, at: ArraysAttr, *, memory: bool) -> None:
         """`op` reads `value`, which is still where it was put."""
@@ -64,7 +69,7 @@ class ArrayState:
 
     def _since(self, tier: str, array: int) -> str:
         """What happened to an array that has lost what it held."""
-        return "was switched" if (tier, array) in self.switched else "was written again"
+        return "was switched" if self.switched[tier][array] else "was written again"
 
     def write(self, op: Operation, value: SSAValue | None, at: ArraysAttr, *, memory: bool, once: bool = False) -> None:
         """`op` puts `value` (None: what nobody reads later) into arrays of that mode; on a pipelined chip it waits for
@@ -72,12 +77,14 @@ class ArrayState:
         self._is(op, at, memory)
         self._claim(op, at, once)
         number = len(self.numbers)
-        if value is not None:
-            self.numbers[value] = number
-            for first, last in at.spans:
-                self.holder[at.tier_name][first:last] = number
+        if value is None:
+            return
+        self.numbers[value] = number
+        for first, last in at.spans:
+            self.holder[at.tier_name][first:last] = number
+            self.stays[at.tier_name][first:last] = once
         if once:
-            self.residents.append((op, at.tier_name, number))
+            self.residents[number] = op
 
     def switch(self, op: Operation, at: ArraysAttr, *, to_memory: bool) -> None:
         """Arrays change their mode and lose what they held."""
@@ -88,7 +95,7 @@ class ArrayState:
         self._claim(op, at, False)
         for first, last in at.spans:
             self.memory[at.tier_name][first:last] = to_memory
-            self.switched |= {(at.tier_name, index) for index in range(first, last)}
+            self.switched[at.tier_name][first:last] = True
 
     def switch_in_place(self, value: SSAValue, at: ArraysAttr) -> None:
         """Arrays change to compute, and hold as a weight, `value`, what they held as data."""
@@ -100,15 +107,15 @@ class ArrayState:
     def _claim(self, op: Operation, at: ArraysAttr, once: bool) -> None:
         """Whoever held the arrays has lost them; a resident may not, nor one that is in use beside it."""
         for first, last in at.spans:
-            held = self.holder[at.tier_name][first:last]
-            for resident, tier, number in () if once else self.residents:
-                if tier == at.tier_name and np.any(held == number):
-                    raise InputError(
-                        f"{where(op)}: {op.name} writes arrays {first} to {last} of {at.tier_name}, where the weight "
-                        f"of {where(resident)} stays"
-                    )
-            held[:] = NOBODY
-            self.switched -= {(at.tier_name, index) for index in range(first, last)}
+            stays = np.flatnonzero(self.stays[at.tier_name][first:last])
+            if len(stays) and not once:
+                resident = self.residents[int(self.holder[at.tier_name][first + stays[0]])]
+                raise InputError(
+                    f"{where(op)}: {op.name} writes arrays {first} to {last} of {at.tier_name}, where the weight "
+                    f"of {where(resident)} stays"
+                )
+            self.holder[at.tier_name][first:last] = NOBODY
+            self.switched[at.tier_name][first:last] = False
 
     def at_rest(self, op: Operation) -> None:
         """At the end of an execution all arrays compute, as at its beginning."""
