@@ -110,8 +110,12 @@ class RoundsAttr(ParametrizedAttribute):
         least = dict(zip(ROUND_COUNTS, (1, 1, 1, 1, 0, 1, 0, 0), strict=True))
         if len(self.counts.data) != len(ROUND_COUNTS) or any(self.number(n) < low for n, low in least.items()):
             raise VerifyException(f"rounds have counts {least} at least, got {self.counts}")
-        if self.at.size % (self.number("turns") * self.at.copies.data):
-            raise VerifyException(f"{self.number('turns')} equal sets of arrays, each with its copies, got {self.at}")
+        turns = self.number("turns")
+        if not self.at.size or self.at.size % (turns * self.at.copies.data):
+            raise VerifyException(f"expected {turns} equal sets of arrays, each with its copies, got {self.at}")
+        if self.number("ahead") > self.at.size // turns:
+            ahead = self.number("ahead")
+            raise VerifyException(f"expected at most {self.at.size // turns} arrays ahead, those of a set, got {ahead}")
 
 
 @irdl_op_definition

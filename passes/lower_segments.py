@@ -8,7 +8,7 @@ they hold are known here: a place is taken when it is written or switched, and f
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from xdsl.dialects.builtin import StringAttr, SymbolRefAttr, TensorType
+from xdsl.dialects.builtin import TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.rewriter import Rewriter
@@ -29,13 +29,14 @@ from ..dialects.tile import (
 )
 from ..dialects.values import buffer, is_tensor, placed, static_weight, tensor_type
 from ..runtime_sim.digital_cost import value_bytes
+from ..runtime_sim.errors import InputError, where
 from ..runtime_sim.kinds.arrays import ArrayTier
 from ..runtime_sim.product import product_of
 from .free_arrays import FreeArrays, spans_of
 from .segment_plan import SegmentSizes, kept_at, rounds_of_operator
 from .segment_problem import Program, digital_time
 from .segmentation.problem import Place
-from .tile_pieces import digital_op, groups_held, held_shape, replace_body, top_constants
+from .tile_pieces import digital_op, groups_held, held_shape, mvm_properties, replace_body, top_constants
 from .units import returned_values
 from .value_places import ValuePlaces
 
@@ -57,6 +58,7 @@ class SegmentLowering:
     function: FuncOp
 
     def __post_init__(self) -> None:
+        self._expect_one_part()
         program = self.program
         tier = program.chip.tier(program.tier)
         assert isinstance(tier, ArrayTier)
@@ -81,6 +83,12 @@ class SegmentLowering:
         self.freed: list[int] = []
         """Arrays of the open segment's rounds that are done before its end."""
         self.step = 0
+
+    def _expect_one_part(self) -> None:
+        """Operators of a plan of segments have one part, so that an order of outputs would change nothing."""
+        for op in self.program.operators:
+            if len(op.placed) != 1 or op.order is not None:
+                raise InputError(f"{where(op)}: expected one part and no order in a plan of segments")
 
     def _segment(self, owner: int) -> int:
         return self.program.operators[owner].placed[-1].segment.data
@@ -243,18 +251,8 @@ class SegmentLowering:
             at = ArraysAttr.of(self.program.tier, spans_of(self.held[op]), rounds.at.copies.data)
             rounds = RoundsAttr.of(at, **{**rounds.numbers(), "ahead": len(ahead)})
             self._free_turns(op, rounds)
-        streams = not on_arrays or rounds is not None
         index = self.program.maker(op.result)
         assert index is not None
-        properties: dict[str, Attribute | None] = {
-            "tier": SymbolRefAttr("chip", [part.tier_name]) if streams else None,
-            "rounds": rounds,
-            "window": op.window if isinstance(op, ConvOp) else None,
-            "zero_point": op.zero_point,
-            "transposed": op.transposed if streams and isinstance(op, MatmulOp) else None,
-            "activation": op.activation,
-            "precision": StringAttr(part.precision.data) if part.precision.data else None,
-        }
         mvm = MvmOp(
             self.values[op.x],
             weight,
@@ -264,7 +262,8 @@ class SegmentLowering:
             of=op.outputs,
             bias=None if op.bias is None else self.values[op.bias],
             scale=None if op.scale is None else self.values[op.scale],
-            **properties,
+            rounds=rounds,
+            **mvm_properties(op, part, streams=not on_arrays or rounds is not None),
         )
         mvm.attributes = {key: value for key, value in op.attributes.items() if key == "h3.macs"}
         mvm.location = op.location

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr, TensorType
+from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, PartAttr
@@ -22,7 +22,7 @@ from ..runtime_sim.work import work_of
 from .lower_segments import SegmentLowering
 from .segment_plan import SEGMENTS, segment_sizes
 from .segment_problem import program_of
-from .tile_pieces import digital_op, groups_held, held_shape, output_axis, replace_body, top_constants
+from .tile_pieces import digital_op, groups_held, held_shape, mvm_properties, output_axis, replace_body, top_constants
 from .units import Unit, returned_values, units_of
 from .value_places import ValuePlaces, place_values
 
@@ -215,7 +215,7 @@ class _Lowering:
     def _product(self, op: MatrixOp, part: PartAttr, on_chip: bool) -> list[Operation]:
         """The ops of one part; the last one is its product."""
         ops: list[Operation] = []
-        weight, tier = self._constant(op, op.w), SymbolRefAttr("chip", [part.tier_name])
+        weight = self._constant(op, op.w)
         streams = not self._holds(part)
         if not streams and part.is_rewritten:
             ahead = self.chip.schedule == "pipelined" and static_weight(op.w) is not None
@@ -226,14 +226,6 @@ class _Lowering:
             weight = self.residents[op.result, part]
         shape = list(shape_of(op.result))
         shape[output_axis(op)] = part.outputs
-        properties: dict[str, Attribute | None] = {
-            "tier": tier if streams else None,
-            "window": op.window if isinstance(op, ConvOp) else None,
-            "zero_point": op.zero_point,
-            "transposed": op.transposed if streams and isinstance(op, MatmulOp) else None,
-            "activation": op.activation,
-            "precision": StringAttr(part.precision.data) if part.precision.data else None,
-        }
         mvm = MvmOp(
             self.values[op.x],
             weight,
@@ -243,7 +235,7 @@ class _Lowering:
             of=op.outputs,
             bias=None if op.bias is None else self._constant(op, op.bias),
             scale=None if op.scale is None else self._constant(op, op.scale),
-            **properties,
+            **mvm_properties(op, part, streams=streams),
         )
         mvm.attributes = dict(op.attributes)
         mvm.location = op.location

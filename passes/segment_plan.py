@@ -42,6 +42,7 @@ def give_segments(module: ModuleOp, program: Program, problem: SegmentProblem, p
                 program.tier, 0, op.outputs, copies=member.copies, segment=number, rewritten=rewritten, precision=""
             )
             op.parts = ArrayAttr([part])
+            op.put_in_order(None)
         if segment.tiling is not None:
             _give_rounds(program, windows, segment, places)
     for producer, place in places.items():

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from xdsl.dialects.builtin import StringAttr, SymbolRefAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Operation, Region, SSAValue, Use
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue, Use
 
 from ..dialects.h3 import ConvOp, MatmulOp, MatrixOp, PartAttr, WeightOp
 from ..dialects.tile import DigitalOp, YieldOp
@@ -33,6 +34,18 @@ def groups_held(op: MatrixOp, part: PartAttr) -> int:
         return 1
     groups = op.window.groups.data
     return max(part.outputs * groups // op.outputs, 1)
+
+
+def mvm_properties(op: MatrixOp, part: PartAttr, *, streams: bool) -> dict[str, Attribute | None]:
+    """What a part's product says of itself; `streams`: its weight is not in arrays before."""
+    return {
+        "tier": SymbolRefAttr("chip", [part.tier_name]) if streams else None,
+        "window": op.window if isinstance(op, ConvOp) else None,
+        "zero_point": op.zero_point,
+        "transposed": op.transposed if streams and isinstance(op, MatmulOp) else None,
+        "activation": op.activation,
+        "precision": StringAttr(part.precision.data) if part.precision.data else None,
+    }
 
 
 def top_constants(old: Block, top: Block, values: dict[SSAValue, SSAValue]) -> None:

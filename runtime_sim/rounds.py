@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..dialects.tile_modes import RoundsAttr
 from .chip import Chip
@@ -80,6 +81,18 @@ def rounds_of(
         energy,
         int(np.ceil(program.rows_written * (passes - done))),
     )
+
+
+def round_writes(rounds: RoundsAttr) -> NDArray[np.int64]:
+    """How often the rounds write each array, in the order of their place: round r writes the set r mod `turns`.
+
+    What `tile.ahead` wrote of the first set they do not write in the first round.
+    """
+    turns = rounds.number("turns")
+    sets = [len(range(turn, rounds.number("count"), turns)) for turn in range(turns)]
+    writes = np.repeat(sets, rounds.at.size // turns)
+    writes[: rounds.number("ahead")] -= 1
+    return writes
 
 
 def switch_work(chip: Chip, tier_name: str, arrays: int, *, to_memory: bool) -> Work:

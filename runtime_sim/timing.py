@@ -13,6 +13,7 @@ from itertools import groupby
 from math import fsum
 
 import numpy as np
+from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp, NameLoc
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Operation
@@ -27,7 +28,8 @@ from .cost import COMPONENTS, SHARED_PORTS
 from .errors import InputError
 from .events import After, Job, Run, alone
 from .events import simulate as simulate_jobs
-from .flow import pipelined_jobs, producers
+from .flow import indices_of, pipelined_jobs, producers
+from .rounds import round_writes
 from .walk import ConstantLike, Visitor, walk
 from .work import OpWork, is_in_place, widened_chip, work_of
 
@@ -172,12 +174,12 @@ class _Plan(Visitor):
         self.switched += at.size // at.copies.data * is_in_place(op)
         self._timed(op)
 
-    def _occupy(self, at: ArraysAttr, writes: int) -> None:
+    def _occupy(self, at: ArraysAttr, writes: int | NDArray[np.int64]) -> None:
         """Arrays hold weights, written so often in an execution."""
-        for first, last in at.spans:
-            self.scratch[at.tier_name][first:last] = True
-            if self.segments[-1][0] is not None:
-                self.writes[at.tier_name][first:last] += writes
+        indices = indices_of(at)
+        self.scratch[at.tier_name][indices] = True
+        if self.segments[-1][0] is not None:
+            self.writes[at.tier_name][indices] += writes
 
     def load(self, op: LoadOp) -> None:
         self._timed(op)
@@ -195,7 +197,7 @@ class _Plan(Visitor):
 
     def mvm(self, op: MvmOp) -> None:
         if op.rounds is not None:
-            self._occupy(op.rounds.at, -(-op.rounds.number("count") // op.rounds.number("turns")))
+            self._occupy(op.rounds.at, round_writes(op.rounds))
         self._timed(op)
 
     def digital(self, op: DigitalOp) -> None:

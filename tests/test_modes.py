@@ -17,7 +17,7 @@ from h3c.compiler.chips.load import load_chip
 from h3c.compiler.onnx_reader.importer import read_onnx
 from h3c.compiler.pipeline import PIPELINE, build, run, verify
 from h3c.compiler.plan_files import new_context
-from h3c.dialects.tile import MvmOp, SwitchOp
+from h3c.dialects.tile import ArraysAttr, MvmOp, RoundsAttr, SwitchOp
 from h3c.passes.assign_arrays import AssignArrays
 from h3c.passes.lower_to_tile import LowerToTile
 from h3c.passes.place_parts import PlaceParts
@@ -35,7 +35,7 @@ from h3c.runtime_sim.events import simulate as simulate_jobs
 from h3c.runtime_sim.flow import pipelined_jobs
 from h3c.runtime_sim.kinds.arrays import ArrayTier
 from h3c.runtime_sim.numbers import run_plan
-from h3c.runtime_sim.rounds import Rounds
+from h3c.runtime_sim.rounds import Rounds, round_writes
 from h3c.runtime_sim.timing import simulate
 from h3c.runtime_sim.work import OpWork
 
@@ -159,6 +159,13 @@ def test_rounds_that_take_turns_take_the_closed_form(
     numbers = (np.asarray(number, np.int64) for number in (count, load, inputs + compute, turns, inputs))
     assert simulate_jobs(jobs).end_ps == makespan(*numbers)
     assert set(owners) == {0}
+
+
+def test_each_array_is_written_as_often_as_its_set_has_rounds() -> None:
+    """Rounds 0, 2 and 4 write the first set, 1 and 3 the second; what was written ahead is not written in round 0."""
+    counts = {"passes": 1, "inputs": 1, "sums": 0, "off_chip": 1, "spilled": 0}
+    rounds = RoundsAttr.of(ArraysAttr.of("edram", [(3, 9)]), count=5, turns=2, ahead=2, **counts)
+    assert round_writes(rounds).tolist() == [2, 2, 3, 2, 2, 2]
 
 
 def small_chip(tmp_path: Path, arrays: int) -> str:

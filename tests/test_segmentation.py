@@ -197,7 +197,6 @@ def test_a_program_that_fits_loads_once() -> None:
     """Its weights are there from power-up, and their loading is no part of an execution."""
     plan = solve_segments(SegmentProblem(plain_chip(dram_read_bytes_per_ns=0.01), (operator(4), operator(4))))
     assert plan.resident
-    assert plan.setup_ps >= 2 * 32 * 100_000
     assert plan.segments[0].load_ps == 0
 
 

@@ -233,9 +233,6 @@ class Segment:
     members: tuple[Member, ...]
     memory_arrays: int
     """In memory mode while it runs: those that hold kept tensors, and those that only add bandwidth and space."""
-    preloaded_arrays: int
-    """Of its compute arrays (in the order of members), those loaded during the segment before: of whole operators with
-    all their copies, or of the first round."""
     preloads: int
     """Arrays loaded with weights of the next segment while this one runs."""
     to_memory: int
@@ -266,8 +263,6 @@ class SegmentPlan:
     kept: tuple[Kept, ...]
     total_ps: int
     """With `SegmentProblem.fixed_ps`."""
-    setup_ps: int = 0
-    """First loading of weights that then stay: only where one segment holds the whole program."""
     bound_ps: int | None = None
     """No plan takes less; None for baselines."""
 

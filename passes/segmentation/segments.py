@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .problem import Kept, Member, Place, PlacementError, Segment, SegmentPlan
-from .resident import load_times, loaded_ahead, pipelines, preload_roof, run_times, switch_times
-from .tiled import Tilings, price, saved, totals
+from .resident import load_times, pipelines, preload_roof, run_times, switch_times
+from .tiled import Tilings, price, totals
 from .window import Window, Windows
 
 
@@ -50,7 +50,6 @@ def resident_segment(window: Window, decision: Decision, preloaded: int, *, weig
             for i, (copy, a) in enumerate(zip(decision.copies, arrays, strict=True))
         ),
         decision.memory_arrays,
-        int(arrays @ loaded_ahead(window, copies, np.array([preloaded]))[0, 0]),
         decision.preloads,
         window.to_memory(decision.memory_arrays),
         window.to_compute(decision.memory_arrays),
@@ -71,12 +70,10 @@ def tiled_segment(window: Window, decision: Decision, preloaded: int) -> Segment
     arrays = int(rounds.round_arrays[0] * tilings.turns[0])
     if total < 0 or arrays + decision.memory_arrays > chip.arrays or decision.memory_arrays < window.least_memory:
         raise PlacementError(f"segment of operator {decision.first}: expected arrays for its tiling, it takes {arrays}")
-    used = 0 if not int(saved(window, rounds, ahead)[0, 0]) else min(preloaded, int(rounds.round_arrays[0]))
     switch = int(rounds.switch_ps[0])
     return Segment(
         (Member(decision.first, int(tilings.copies[0]), arrays),),
         decision.memory_arrays,
-        used,
         decision.preloads,
         window.to_memory(decision.memory_arrays),
         window.to_compute(decision.memory_arrays),
@@ -103,7 +100,7 @@ def assemble(
     """
     problem = windows.problem
     segments: list[Segment] = []
-    setup = preloaded = 0
+    preloaded = 0
     stays = len(decisions) == 1 and decisions[0].tiling is None
     for decision in decisions:
         window = window_of(windows, decision.first, decision.last, places)
@@ -113,12 +110,10 @@ def assemble(
             segments.append(tiled_segment(window, decision, preloaded))
         else:
             segments.append(resident_segment(window, decision, preloaded, weights_stay=stays))
-            if stays:
-                setup = resident_segment(window, decision, 0).load_ps
         preloaded = decision.preloads
     kept = tuple(Kept(p, place, windows.arrays_of(p, place)) for p, place in sorted(places.items()))
     total = problem.fixed_ps + sum(segment.total_ps for segment in segments)
-    return SegmentPlan(tuple(segments), kept, total, setup, bound_ps)
+    return SegmentPlan(tuple(segments), kept, total, bound_ps)
 
 
 def window_of(windows: Windows, first: int, last: int, places: Mapping[int, Place]) -> Window | None:

@@ -55,7 +55,7 @@ def run_segments(problem: SegmentProblem, strategy: str) -> SegmentOutcome:
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
     if not problem.operators:
-        plan = SegmentPlan((), (), problem.fixed_ps, 0, problem.fixed_ps if strategy == "exact" else None)
+        plan = SegmentPlan((), (), problem.fixed_ps, problem.fixed_ps if strategy == "exact" else None)
         return SegmentOutcome(plan, strategy, time.monotonic() - start)
     if strategy == "all-compute-best":
         return SegmentOutcome(all_compute_best(problem), strategy, time.monotonic() - start)

@@ -45,3 +45,29 @@
 
 %w = h3.weight "w" digest "00" absent : tensor<4xf32>
 // CHECK: weight 'w' needs one of digest, absent and splat
+
+// -----
+
+tile.switch #tile.arrays<@chip::@edram, 0 to 4> to storage step 0
+// CHECK: arrays switch to memory or compute, got 'storage'
+
+// -----
+
+%w = "test.op"() : () -> tensor<40x1280xf32>
+tile.ahead %w share 9 of 8 to #tile.arrays<@chip::@edram, 10 to 18> step 3 : tensor<40x1280xf32>
+// CHECK: a share is above 0 and at most all
+
+// -----
+
+"test.op"() {rounds = #tile.rounds<count 4, turns 2, passes 1, inputs 4, sums 0, off_chip 1, spilled 0, ahead 9, at #tile.arrays<@chip::@edram, 10 to 26>>} : () -> ()
+// CHECK: expected at most 8 arrays ahead, those of a set, got 9
+
+// -----
+
+"test.op"() {rounds = #tile.rounds<count 4, turns 2, passes 1, inputs 4, sums 0, off_chip 1, spilled 0, ahead 0, at #tile.arrays<@chip::@edram>>} : () -> ()
+// CHECK: expected 2 equal sets of arrays
+
+// -----
+
+"test.op"() {at = #tile.memory<@chip::@edram, 10 to 8>} : () -> ()
+// CHECK: array ranges rise from 0
