@@ -139,12 +139,12 @@ def decoding() -> None:
             found, _ = plans(problem, ("all-compute", "cmswitch", "all-compute-best", "exact"))
             roof = found["exact"].bound_ps or 1
 
-            def step(cached: int, model: str = model, batch: int = batch) -> int:
-                return run_segments(decode_problem(model, batch, cached), "exact").plan.total_ps
+            def step(cached: int, model: str = model, batch: int = batch) -> tuple[float]:
+                return (float(run_segments(decode_problem(model, batch, cached), "exact").plan.total_ps),)
 
-            growth = sum_of_steps(step, 129, 256, problem.chip)
+            growth = sum_of_steps(step, 129, 256, problem.chip.array_rows)
             over = (plan.total_ps / roof for plan in found.values())
-            yield [model, batch, *over, growth.total_ps / CYCLE_PS / 1e6, growth.planned]
+            yield [model, batch, *over, growth.sums[0] / CYCLE_PS / 1e6, growth.planned]
 
     print("\nTime over the roof of loading (R2, 512 cached); Mcycles of 128 steps after 128 tokens\n")
     table(["model", "batch", "all-compute", "cmswitch", "best", "exact", "128 steps", "steps planned"], rows())

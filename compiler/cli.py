@@ -24,6 +24,7 @@ from .front import (
     spinner,
     whole_number,
 )
+from .generate import Generation, in_and_out
 
 if TYPE_CHECKING:
     from xdsl.dialects.builtin import ModuleOp
@@ -58,6 +59,13 @@ def parser() -> Arguments:
         type=whole_number(2, 1000),
         help="the front of latency and energy in at most N plans: PLAN.0.mlir, the fastest, to the most frugal, and "
         "their figures in PLAN.csv",
+    )
+    p.add_argument(
+        "--generate",
+        metavar="IN:OUT",
+        type=in_and_out,
+        help="sum over a prompt of IN tokens and OUT more, one by one with a growing cache; the plan is that of the "
+        "last. --dim binds all symbolic dimensions but those of tokens and of cached tokens",
     )
     add_summary(p)
     p.add_argument("--dump-ir", metavar="DIR", type=Path, help="write the IR after each pass to numbered files")
@@ -164,6 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError("expected a model, an .onnx file (see h3c --help)")
         elif args.pareto is not None:
             quality_options.check_promise(args)
+            if args.generate is not None:
+                raise UsageError("--pareto goes without --generate")
             from .pareto import compile_front
 
             compile_front(args, pass_options(args))
@@ -205,7 +215,10 @@ def compile_model(args: argparse.Namespace) -> None:
     if args.weights is not None and args.output != "-":
         raise UsageError("--weights goes with -o - (with -o PLAN.mlir the values go beside the plan)")
     quality_options.check_promise(args)
-    clock = Clock()
+    clock, generation = Clock(), None
+    if args.generate is not None:
+        generation = Generation.of(args)
+        args = generation.last
     from .plan_files import Dumps
 
     dumps = None if args.dump_ir is None else Dumps(args.dump_ir)
@@ -231,6 +244,9 @@ def compile_model(args: argparse.Namespace) -> None:
         summary["explain"] = explained
     if promised is not None:
         summary["quality"] = promised.tree()
+    if generation is not None:
+        summary["generate"] = generation.summed(chip, timing, lambda step: simulate(_plan(step, Clock(), None)[0]))
+        clock.lap("generate")
     _write(args, module, summary, clock)
     if promised is not None and (broken := broken_promise(promised)) is not None:
         print(f"h3c: {broken}", file=sys.stderr)

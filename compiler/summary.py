@@ -76,6 +76,7 @@ def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str
         "setup": {"latency_ns": timing.setup.latency_ns, "energy_pj": timing.setup.energy_pj},
         "seconds": dict(seconds),
         "quality": None,
+        "generate": None,
     }
 
 
@@ -115,6 +116,9 @@ def for_people(summary: Summary) -> str:
             f"predicted {time_text(predicted['latency_ns'])}, {energy_text(predicted['energy_pj'])} "
             f"by {summary['strategy']} for {summary['objective']}{bound}"
         )
+    if (made := summary["generate"]) is not None:
+        took = f"{time_text(made['latency_ns'])}, {energy_text(made['energy_pj'])}"
+        lines.append(f"this is the last of {made['out']} tokens after {made['in']}; with prompt and all of them {took}")
     rows: list[Sequence[str]] = [("tier", "MACs", "busy", "arrays", "energy")]
     for name, tier in summary["tiers"].items():
         share, busy = f"{tier['mac_share']:.1%}", f"{tier['utilisation']:.1%}"

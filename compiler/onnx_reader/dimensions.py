@@ -1,8 +1,12 @@
-"""Symbolic dimensions: `--dim batch=1` binds them in inputs and outputs."""
+"""Symbolic dimensions: `--dim batch=1` binds them in inputs and outputs.
+
+One whose symbol is a sum of others, as in `past + seq`, follows from them.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto
 
 from ...runtime_sim.errors import InputError
@@ -42,16 +46,17 @@ def bind(path: Path, model: ModelProto, dims: Mapping[str, int]) -> None:
     for value in inputs:
         _check_input(path, value)
     for name, size in dims.items():
-        if size < 1:
-            raise InputError(f"{path}: dimension {name!r} is bound to {size}, expected at least 1")
+        if size < 0:
+            raise InputError(f"{path}: dimension {name!r} is bound to {size}, expected at least 0")
     for value in (*inputs, *graph.output, *graph.value_info):
         for index, dimension in enumerate(value.type.tensor_type.shape.dim):
             name = dimension_name(value, index, dimension)
             if name is None:
                 continue
-            known.add(name)
-            if name in dims:
-                dimension.dim_value = dims[name]
+            known.update([name, *_terms(name)])
+            size = _size_of(name, dims)
+            if size is not None:
+                dimension.dim_value = size
             elif any(value is each for each in inputs):
                 unbound[name] = None
     if unknown := [name for name in dims if name not in known]:
@@ -60,6 +65,43 @@ def bind(path: Path, model: ModelProto, dims: Mapping[str, int]) -> None:
     if unbound:
         listing = " ".join(f"--dim {name}=VALUE" for name in unbound)
         raise InputError(f"{path}: symbolic dimensions are not bound: {listing}")
+
+
+def _terms(name: str) -> list[str]:
+    """The symbols and numbers that a symbol is the sum of."""
+    return [term.strip() for term in name.split("+")]
+
+
+def _size_of(name: str, dims: Mapping[str, int]) -> int | None:
+    """What `dims` says of a symbol, or of each term of a sum."""
+    terms = _terms(name)
+    sizes = [dims.get(term, int(term) if term.isdecimal() else None) for term in terms]
+    known = [size for size in sizes if size is not None]
+    return dims.get(name, sum(known) if len(known) == len(terms) else None)
+
+
+def token_dimensions(path: Path, model: ModelProto, dims: Mapping[str, int]) -> tuple[str, str]:
+    """The symbols of the dimensions of tokens and of cached tokens that `dims` leaves open.
+
+    Ids of tokens are whole numbers, cached keys and values are not; sums of symbols (of masks) follow from others.
+    """
+    whole, other = dict[str, None](), dict[str, None]()
+    for value in inputs_of(model.graph):
+        is_whole = np.issubdtype(DTYPES.get(value.type.tensor_type.elem_type, np.float32), np.integer)
+        for index, dimension in enumerate(value.type.tensor_type.shape.dim):
+            name = dimension_name(value, index, dimension)
+            if name is not None and name not in dims and "+" not in name:
+                (whole if is_whole else other)[name] = None
+    if both := [name for name in whole if name in other]:
+        listing = " ".join(f"--dim {name}=VALUE" for name in both)
+        raise InputError(f"{path}: symbolic dimensions are not bound: {listing}")
+    if len(whole) != 1 or len(other) != 1:
+        raise InputError(
+            f"{path}: --generate: expected one symbolic dimension of tokens (of inputs of whole numbers), got "
+            f"{', '.join(map(repr, whole)) or 'none'}, and one of cached tokens (of other inputs), got "
+            f"{', '.join(map(repr, other)) or 'none'}"
+        )
+    return next(iter(whole)), next(iter(other))
 
 
 def _check_input(path: Path, value: ValueInfoProto) -> None:

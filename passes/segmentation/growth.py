@@ -1,46 +1,51 @@
-"""Sums over generation: the time of each step, whose cached keys and values grow, without a plan for every step.
+"""Sums over generation: what each step takes, whose cached keys and values grow, without a plan for every step.
 
 What a step takes is linear in the number of cached tokens n as long as the arrays that they take stay the same, and
-steps at multiples of an array's sides. So a range of n is cut at multiples of the longer side; each piece is halved
+steps at multiples of an array's sides. So a range of n is cut at multiples of the longest side; each piece is halved
 until its middle is within a tolerance of the line between its ends, and a linear piece is summed in closed form:
 (b - a + 1) (f(a) + f(b)) / 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .problem import SegmentChip
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The time of all steps, and how many of them were planned."""
+    """The sum of each figure over all steps, and how many of them were planned."""
 
-    total_ps: int
+    sums: tuple[float, ...]
     planned: int
 
 
 def sum_of_steps(
-    step_ps: Callable[[int], int], first: int, last: int, chip: SegmentChip, tolerance: float = 1e-3
+    step: Callable[[int], Sequence[float]], first: int, last: int, side: int, tolerance: float = 1e-3
 ) -> Growth:
-    """The sum of `step_ps(n)` for n = `first` to `last`; a piece counts as linear within `tolerance` of a step."""
-    known: dict[int, int] = {}
+    """The sums of the figures `step(n)` for n = `first` to `last`; `side` is the longest of an array.
 
-    def at(n: int) -> int:
+    A piece counts as linear where all figures of its middle are within `tolerance` of themselves from the line.
+    """
+    known: dict[int, NDArray[np.float64]] = {}
+
+    def at(n: int) -> NDArray[np.float64]:
         if n not in known:
-            known[n] = step_ps(n)
+            known[n] = np.asarray(step(n), float)
         return known[n]
 
-    def piece(a: int, b: int) -> float:
-        ends = at(a) + at(b)
+    def piece(a: int, b: int) -> NDArray[np.float64]:
+        if a == b:
+            return at(a)
         middle = (a + b) // 2
-        if b - a < 2 or abs(at(middle) - (at(a) + (at(b) - at(a)) * (middle - a) / (b - a))) <= tolerance * at(middle):
-            return (b - a + 1) * ends / 2 if b > a else at(a)
+        line = at(a) + (at(b) - at(a)) * (middle - a) / (b - a)
+        if b - a < 2 or (abs(at(middle) - line) <= tolerance * abs(at(middle))).all():
+            return (b - a + 1) * (at(a) + at(b)) / 2
         return piece(a, middle) + piece(middle + 1, b)
 
-    side = max(chip.array_rows, chip.array_cols)
     starts = [first, *(n + 1 for n in range(first // side * side, last, side) if n >= first)]
-    total = sum(piece(a, b) for a, b in zip(starts, [*(s - 1 for s in starts[1:]), last], strict=True))
-    return Growth(round(total), len(known))
+    sums = sum(piece(a, b) for a, b in zip(starts, [*(s - 1 for s in starts[1:]), last], strict=True))
+    return Growth(tuple(np.atleast_1d(sums).tolist()), len(known))
