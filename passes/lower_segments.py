@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.rewriter import Rewriter
 
 from ..dialects.h3 import ConvOp, MatmulOp
@@ -34,7 +34,8 @@ from ..runtime_sim.kinds.arrays import ArrayTier
 from ..runtime_sim.product import product_of
 from .free_arrays import FreeArrays, spans_of
 from .segment_plan import SegmentSizes, kept_at, rounds_of_operator
-from .segment_problem import Program, digital_time
+from .segment_problem import Program
+from .segment_values import SegmentValues
 from .segmentation.problem import Place
 from .tile_pieces import digital_op, groups_held, held_shape, mvm_properties, replace_body, top_constants
 from .units import returned_values
@@ -75,11 +76,8 @@ class SegmentLowering:
         """Arrays in memory mode that hold a value."""
         self.segments = [_Open() for _ in range(2 * len(self.sizes) + 1)]
         self.segment_of = [self._segment(owner) for owner in program.owners]
-        self.last_reads: dict[SSAValue, int] = {}
-        self.local_reads: dict[SSAValue, int] = {}
-        for unit, segment in zip(program.units, self.segment_of, strict=True):
-            for value in unit.ins:
-                self.last_reads[value] = max(segment, self.last_reads.get(value, 0))
+        self.places = SegmentValues(program, self.segment_of, self.kept)
+        self.last_reads = self.places.last_reads
         self.freed: list[int] = []
         """Arrays of the open segment's rounds that are done before its end."""
         self.step = 0
@@ -136,6 +134,7 @@ class SegmentLowering:
         extra = self.arrays.take(max(0, more), f"segment {number}")
         self._switch(load, [*new_kept, *extra], "memory")
         run.memory = sorted([*held, *new_kept, *extra])
+        self.places.begins(number, len(extra) * self.tier.array_bytes)
         self._fetch(number)
         return extra
 
@@ -165,25 +164,24 @@ class SegmentLowering:
                     taken += self.kept[value]
         return taken
 
+    def _kept_until(self, value: SSAValue) -> int:
+        """The segment behind which arrays that hold a value are free: its operator keeps all as long."""
+        owner = self.program.owner_of(value)
+        units = zip(self.program.units, self.program.owners, strict=True)
+        return max(self.last_reads.get(out, -1) for unit, own in units if own == owner for out in unit.outs)
+
     def _weight_reader(self, value: SSAValue) -> MatmulOp | ConvOp | None:
         return next((op for op in self.program.operators if op.w is value), None)
 
     def _fetch(self, number: int) -> None:
         """Load once what several read of what is off chip."""
-        reads: dict[SSAValue, int] = {}
-        for index, unit in enumerate(self.program.units):
-            if self.segment_of[index] == number:
-                for value in unit.ins:
-                    reads[value] = reads.get(value, 0) + 1
-        for value, count in reads.items():
+        units = zip(self.program.units, self.segment_of, strict=True)
+        for value in dict.fromkeys(value for unit, segment in units if segment == number for value in unit.ins):
             if value not in self.off_chip or static_weight(value) is not None or value in self.kept:
                 continue
             self.values[value] = self.off_chip[value]
-            if count > 1 and is_tensor(value.type) and self._fits(value):
+            if self.places.loads(value, number):
                 self._move(self.segments[2 * number + 1], LoadOp, value)
-
-    def _fits(self, value: SSAValue) -> bool:
-        return value_bytes(value, self.bits) <= self.program.chip.buffer.size_bytes
 
     def _unit(self, index: int, outs: Sequence[SSAValue]) -> None:
         """The ops of one unit, and the copies off chip that its results need."""
@@ -192,7 +190,7 @@ class SegmentLowering:
         if isinstance(unit.matrix, MatmulOp | ConvOp):
             self._product(segment, unit.matrix)
         else:
-            types = {value: self._place(value, index) for value in outs}
+            types = {value: self.places.place(value) for value in outs}
             places = ValuePlaces(on_chip={value for value, at in types.items() if at is not None})
             digital = digital_op(unit, [self.values[value] for value in unit.ins], places, self._next())
             segment.ops.append(digital)
@@ -202,40 +200,11 @@ class SegmentLowering:
                 after.name_hint = before.name_hint
                 self.values[before] = after
         for value in outs:
-            if self._leaves(value, number) and value not in self.off_chip:
-                if is_tensor(value.type) and self._place(value, index) is not None:
+            if self.places.leaves(value, number) and value not in self.off_chip:
+                if is_tensor(value.type) and self.places.place(value) is not None:
                     self._move(segment, StoreOp, value)
                 else:
                     self.off_chip[value] = self.values[value]
-
-    def _leaves(self, value: SSAValue, number: int) -> bool:
-        """Whether a value has to be off chip after its segment."""
-        if value in self.program.results:
-            return True
-        owner = self.program.owner_of(value)
-        kept = owner is not None and kept_at(self.program.operators[owner]) is not Place.OFF_CHIP
-        return self.last_reads.get(value, -1) > number and not kept
-
-    def _place(self, value: SSAValue, index: int) -> Attribute | None:
-        """Where a value is while the segment that makes it runs: off chip if nobody reads it there."""
-        number = self.segment_of[index]
-        if value in self.kept:
-            return MemoryAttr.of(self.program.tier, spans_of(self.kept[value]))
-        readers = [
-            reader
-            for reader, segment in enumerate(self.segment_of)
-            if segment == number and value in self.program.units[reader].ins
-        ]
-        on_chip = bool(readers) or not self._leaves(value, number)
-        fits = is_tensor(value.type) and (self._fits(value) or all(self._streams(value, reader) for reader in readers))
-        return buffer() if on_chip and fits else None
-
-    def _streams(self, value: SSAValue, reader: int) -> bool:
-        """Whether a unit takes a value chunk by chunk, so that it need not be in the buffer as a whole."""
-        op = self.program.units[reader].matrix
-        if self.program.is_operator(reader) and op is not None:
-            return value is op.x and value is not op.w and rounds_of_operator(op) is None
-        return digital_time(self.program, self.program.units[reader])[1]
 
     def _product(self, segment: _Open, op: MatmulOp | ConvOp) -> None:
         part, rounds = op.placed[-1], rounds_of_operator(op)
@@ -251,12 +220,10 @@ class SegmentLowering:
             at = ArraysAttr.of(self.program.tier, spans_of(self.held[op]), rounds.at.copies.data)
             rounds = RoundsAttr.of(at, **{**rounds.numbers(), "ahead": len(ahead)})
             self._free_turns(op, rounds)
-        index = self.program.maker(op.result)
-        assert index is not None
         mvm = MvmOp(
             self.values[op.x],
             weight,
-            placed(tensor_type(op.result), self._place(op.result, index)),
+            placed(tensor_type(op.result), self.places.place(op.result)),
             step=self._next(),
             first=0,
             of=op.outputs,
@@ -334,9 +301,10 @@ class SegmentLowering:
     def _segment_ends(self, number: int) -> None:
         """Arrays whose weights and values nobody reads any more are free."""
         self.freed = []
+        self.places.ends(number)
         for op in self._members(number):
             self.arrays.give(self.held.pop(op, []))
-        for value in [value for value in self.kept if self.last_reads[value] <= number]:
+        for value in [value for value in self.kept if self._kept_until(value) <= number]:
             self._switch(self.segments[2 * number + 2], self.kept[value], "compute")
             self.arrays.give(self.kept.pop(value))
 

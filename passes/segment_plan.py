@@ -71,6 +71,7 @@ def _give_rounds(program: Program, windows: Windows, segment: Segment, places: M
     columns = own.n if tiling.inputs_outer else min(tiling.wide * chip.array_cols, own.n)
     held = ceil(own.m / tiling.vector_chunks) * columns * chip.partial_bytes if of_k > 1 else 0
     space = window.free_bytes + (segment.memory_arrays - window.least_memory) * chip.array_bytes
+    space -= own.whole_bytes if own.whole_bytes <= space else 0
     spills = held > space
     of_input = own.input_bytes / (tiling.vector_chunks * of_groups) / (of_k if tiling.inputs_outer else 1)
     again = of_n > 1 and of_input > space - (0 if spills else held)

@@ -151,6 +151,9 @@ class _Read:
     """Chunk by chunk; `digital_after_ps` after all of what it works on is there."""
     digital_after_ps: int = 0
     outputs: list[SSAValue] = field(default_factory=list[SSAValue])
+    needed: set[int] = field(default_factory=set[int])
+    """Operators whose outputs its digital work needs as a whole; `whole` are values of its own that are so."""
+    whole: set[SSAValue] = field(default_factory=set[SSAValue])
 
 
 def segment_problem(program: Program) -> SegmentProblem:
@@ -173,6 +176,12 @@ def segment_problem(program: Program) -> SegmentProblem:
             here.barrier = op.x in whole or not _in_order(program, op.x, type(op))
             continue
         took, flows = digital_time(program, unit)
+        for value in unit.ins if not flows else ():
+            maker = program.owner_of(value)
+            if maker == own:
+                reads[own].whole.add(value)
+            elif maker is not None:
+                reads[own].needed.add(maker)
         if flows and whole.isdisjoint(unit.ins):
             reads[own].digital_ps += took
         else:
@@ -224,6 +233,8 @@ def _operator(program: Program, op: MatmulOp | ConvOp, read: _Read, index: int) 
         window_bytes=-(-product.m * product.k * product.groups * product.input_bits // 8),
         output_bytes=max(1, sum(value_bytes(value, bits) for value in later) or value_bytes(op.result, bits)),
         producers=tuple(sorted(p for p in read.producers if p < index)),
+        whole_producers=tuple(sorted(p for p in read.needed if p < index)),
+        whole_bytes=sum(value_bytes(value, bits) for value in read.whole),
         late_producers=tuple(sorted(p for p in read.producers - read.awaited if p < index)),
         weight_producer=made if made is not None and made < index else None,
         barrier=read.barrier,

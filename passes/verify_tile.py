@@ -29,7 +29,7 @@ from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.digital_cost import value_bytes
 from ..runtime_sim.errors import InputError, where
-from ..runtime_sim.flow import indices_of, waits_for_all
+from ..runtime_sim.flow import digital_reads, indices_of, waits_for_all
 from ..runtime_sim.kinds.arrays import ArrayTier
 from ..runtime_sim.walk import ConstantLike, Visitor, definition, users, walk
 from ..runtime_sim.work import arrays_of_program, is_in_place, product_of_mvm
@@ -252,9 +252,9 @@ class _Verifier(Visitor):
         self.arrays.write(op, result, at.arrays, memory=True)
 
     def _stays(self, op: Operation, result: SSAValue) -> bool:
-        """Whether all of a value is in the buffer at once: on a pipelined chip only if it leaves its segment, or a
-        reader waits for all of it; of others a few rows are there, which are not counted."""
-        if self.chip.schedule == "sequential":
+        """Whether all of a value is in the buffer at once: on a pipelined chip only if it leaves its segment, a reader
+        waits for all of it, or it is made at once; of others a few rows are there, which are not counted."""
+        if self.chip.schedule == "sequential" or (isinstance(op, DigitalOp) and digital_reads(op) is None):
             return True
         return any(waits_for_all(reader, result) for reader in self._last_readers(result)) or any(
             reader.parent is not op.parent for reader in self._last_readers(result)

@@ -121,6 +121,11 @@ class SegmentOperator:
     """Its output is the model's and goes off chip."""
     late_producers: tuple[int, ...] = ()
     """Those of `producers` that digital work behind it reads (a sum), not it: its product does not wait for them."""
+    whole_producers: tuple[int, ...] = ()
+    """Those of `producers` whose outputs digital work behind it needs on the chip as a whole."""
+    whole_bytes: int = 0
+    """Values between it and its own digital work that are there as a whole: in the buffer while its segment runs or,
+    what does not fit, off chip and back."""
     output_tensors: int = 1
     """Tensors that its outputs are; none shares an array in memory mode with another."""
     result_bytes: int | None = None

@@ -112,21 +112,36 @@ def run_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Run:
 def _phase(window: Window, phase: Phase, lines: Pipelines, number: int, memory_arrays: Ints) -> tuple[Ints, Ints]:
     """(the time of a phase, of its busiest resource)."""
     chip = window.chip
-    alone = phase.digital_after_ps + lines.inside_writes[number]
+    spilled = _spilled(window, number, memory_arrays)[None, :]
+    after = np.maximum(phase.digital_after_ps, dram_ps(chip, spilled, 0))
+    alone = after + lines.inside_writes[number][:, None]
     first = _first_inputs(window, phase, memory_arrays)
     pipeline = np.maximum(lines.ends[number][:, None], first[None, :] + lines.rest[number][:, None])
     busiest_arrays = lines.busiest[number][:, None]
     stream = stream_ps(chip, phase.stream_in, phase.stream_out, memory_arrays)[None, :]
+    out = phase.dram_out + spilled
     if chip.dram_shared:
-        dram = [int(dram_ps(chip, phase.dram_in, phase.dram_out))]
+        dram = [dram_ps(chip, phase.dram_in, out)]
     else:
-        dram = [int(dram_ps(chip, phase.dram_in, 0)), int(dram_ps(chip, 0, phase.dram_out))]
-    fixed = max(*dram, phase.digital_ps)
+        dram = [dram_ps(chip, phase.dram_in, 0), dram_ps(chip, 0, out)]
+    fixed = np.maximum(np.maximum(dram[0], dram[-1]), phase.digital_ps)
     most = np.maximum(np.maximum(pipeline, stream), fixed)
     total = pipeline + stream + (sum(dram) + phase.digital_ps)
     chunks = min(CHUNKS, *(int(window.vectors[i]) for i in phase.members))
-    time = alone[:, None] + most + -((most - total) // chunks)
-    return time, alone[:, None] + np.maximum(np.maximum(busiest_arrays, stream), fixed)
+    time = alone + most + -((most - total) // chunks)
+    return time, alone + np.maximum(np.maximum(busiest_arrays, stream), fixed)
+
+
+def _spilled(window: Window, number: int, memory_arrays: Ints) -> Ints:
+    """Bytes of phase `number` that go off chip and back, as what is there as a whole does not fit: first come, first
+    served."""
+    room = window.free_bytes + (memory_arrays - window.least_memory) * window.chip.array_bytes
+    spilled = np.zeros_like(memory_arrays)
+    for phase, size in window.wholes:
+        fits = size <= room
+        room = room - np.where(fits, size, 0)
+        spilled = spilled + np.where(fits | (phase != number), 0, size)
+    return spilled
 
 
 def _first_inputs(window: Window, phase: Phase, memory_arrays: Ints) -> Ints:

@@ -75,7 +75,7 @@ class Rounds:
     """Of one round; `compute_ps` with its traffic and fill."""
     compute_ps: Ints
     fill_ps: Ints
-    after_ps: int
+    after_ps: Ints
     """Digital work behind the last round, with the writing of what it makes."""
     rounds_ps: Ints
     switch_ps: Ints
@@ -89,8 +89,7 @@ class Rounds:
 
     def take(self, index: Ints) -> Rounds:
         """Those of the tilings at `index`."""
-        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "after_ps"}
-        return Rounds(after_ps=self.after_ps, **{name: array[index] for name, array in arrays.items()})
+        return Rounds(*(getattr(self, f.name)[index] for f in fields(self)))
 
     @property
     def total_ps(self) -> Ints:
@@ -166,6 +165,8 @@ def price(window: Window, tilings: Tilings) -> Rounds:
     vectors = -(-op.m // chunks)
     partial = (of_k - 1) * (op.m * op.n * op.groups * chip.partial_bytes)
     space = window.free_bytes + (tilings.memory_arrays - window.least_memory) * chip.array_bytes
+    spilled = np.where(op.whole_bytes <= space, 0, op.whole_bytes)
+    space = space - (op.whole_bytes - spilled)
     outer = tilings.inputs_outer == 1
     columns = np.where(outer, op.n, np.minimum(tilings.wide * chip.array_cols, op.n))
     held = np.where(partial > 0, vectors * columns * chip.partial_bytes, 0)
@@ -174,8 +175,9 @@ def price(window: Window, tilings: Tilings) -> Rounds:
     of_input = op.input_bytes / (chunks * of_groups) / np.where(outer, of_k, 1)
     again = np.where((of_n == 1) | (of_input <= space), 1, of_n)
     digital = phase.digital_ps + phase.digital_after_ps
-    after = max(digital, int(dram_ps(chip, 0, phase.dram_out))) if digital else 0
-    dram_in, dram_out = phase.dram_in * again + off_partial, (0 if digital else phase.dram_out) + off_partial
+    after = np.maximum(digital, dram_ps(chip, spilled, phase.dram_out)) if digital else np.zeros_like(space)
+    dram_in = phase.dram_in * again + off_partial
+    dram_out = (0 if digital else phase.dram_out) + off_partial + spilled
 
     load = _load(window, tilings, rounds // chunks)
     into = op.input_of(chip) * of_n + partial

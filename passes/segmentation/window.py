@@ -117,6 +117,11 @@ class Window:
         """Bytes read from off chip while it runs."""
         return sum(phase.dram_in for phase in self.phases)
 
+    @cached_property
+    def wholes(self) -> tuple[tuple[int, int], ...]:
+        """(phase, bytes) of members' values that are there as a whole (`SegmentOperator.whole_bytes`)."""
+        return tuple((m.phase, m.operator.whole_bytes) for m in self.members if m.operator.whole_bytes)
+
     def to_memory(self, memory_arrays: int) -> int:
         """Arrays that are switched to memory at its start."""
         return memory_arrays - self.carried_in
@@ -137,7 +142,14 @@ class Windows:
         self.anonymous = [
             same.setdefault(plain, plain)
             for plain in (
-                replace(o, name="", producers=(), late_producers=(), weight_producer=None if o.static else 0)
+                replace(
+                    o,
+                    name="",
+                    producers=(),
+                    late_producers=(),
+                    whole_producers=(),
+                    weight_producer=None if o.static else 0,
+                )
                 for o in problem.operators
             )
         ]
@@ -163,7 +175,7 @@ class Windows:
             on_chip += op.weight_bytes * (place in (Place.BUFFER, Place.ARRAYS))
             switched += op.arrays(chip) * (place is Place.IN_PLACE)
             for source in op.sources:
-                if source >= first and phase_of[source - first] < phase:
+                if source >= first and (phase_of[source - first] < phase or source in op.whole_producers):
                     barrier_bytes[source] = operators[source].output_bytes
             fresh = [s for s in op.producers if s < first and s not in seen]
             seen.update(fresh)
