@@ -49,10 +49,9 @@ class ArrayState:
         for first, last in at.spans:
             wrong = np.flatnonzero(self.memory[at.tier_name][first:last] != memory)
             if len(wrong):
-                array, modes = first + int(wrong[0]), ("memory", "compute") if memory else ("compute", "memory")
-                raise InputError(
-                    f"{where(op)}: expected array {array} of {at.tier_name} in {modes[0]} mode, it is in {modes[1]} mode"
-                )
+                name = f"array {first + int(wrong[0])} of {at.tier_name}"
+                expected, got = ("memory", "compute") if memory else ("compute", "memory")
+                raise InputError(f"{where(op)}: expected {name} in {expected} mode, it is in {got} mode")
 
     def read(self, op: Operation, value: SSAValue, at: ArraysAttr, *, memory: bool) -> None:
         """`op` reads `value`, which is still where it was put."""

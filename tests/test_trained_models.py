@@ -1,8 +1,8 @@
 """Real models with real data: `--ideal` against onnxruntime, the default precision against labels.
 
 The reference is onnxruntime with graph optimisations off, one execution at a time (onnx.reference where it lacks the
-operators). The models that ship with the
-project are always tested, those of H3C_MODELS/trained where there are any.
+operators). The models that ship with the project are always tested, those of H3C_MODELS/trained where there are any;
+benchmarks/accuracy.py takes their whole data sets.
 """
 
 import os
@@ -25,8 +25,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 SHIPPED = Path(__file__).parent.parent / "models"
 TRAINED = Path(os.environ["H3C_MODELS"]) / "trained" if os.environ.get("H3C_MODELS") else None
 MODELS = [*sorted(SHIPPED.glob("*.onnx")), *(sorted(TRAINED.glob("*.onnx")) if TRAINED else [])]
-COMPARED = 128
-"""Samples for the comparison number by number; the labels are compared on all."""
+COMPARED, LABELLED = 128, 400
+"""Samples for the comparison number by number, and for that with labels."""
 DATA = {"digits": "digits", "ic": "cifar10", "kws": "kws01", "mnist": "mnist", "sww": "sww", "tinygpt": "tinygpt_text"}
 QUANTISED = ("int8", "qoperator", "int4", "1w1a", "1w2a", "2w2a")
 
@@ -77,7 +77,7 @@ def samples(path: Path) -> tuple[Array, Array | None]:
         x = x.astype(np.int16) - 128
     elif "tfc" in path.stem:
         x = x / np.float32(255)
-    return x.astype(dtype), data["y_test"]
+    return x[:LABELLED].astype(dtype), data["y_test"][:LABELLED]
 
 
 @cache
