@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+# Tests run on all cores as it is; threads that wait for one another then cost many times the work. Read when numpy is
+# imported, here and in the processes of the tests.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from h3c.runtime_sim.weights import STORE
 
 STORE.driver = "tests"

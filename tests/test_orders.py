@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from h3_reference import original
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp
 from xdsl.parser import Parser
@@ -50,9 +51,7 @@ def ordered(name: str) -> tuple[ModuleOp, list[MatmulOp | ConvOp]]:
 
 
 def reference(name: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(MODELS / name, options, providers=["CPUExecutionProvider"])
+    session = original(MODELS / name)
     count = len(next(iter(inputs.values())))
     runs = [session.run(None, {k: v[i : i + 2] for k, v in inputs.items()})[0] for i in range(0, count, 2)]
     return np.concatenate([np.asarray(run) for run in runs])
