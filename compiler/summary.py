@@ -107,7 +107,7 @@ def for_people(summary: Summary) -> str:
         f"{time_text(summary['setup']['latency_ns'])}, {energy_text(summary['setup']['energy_pj'])}",
     ]
     if predicted["latency_ns"] is not None:
-        bound = "" if summary["bound"] is None else f", proven within {summary['gap']:.2%} of the best plan"
+        bound = "" if summary["bound"] is None else f", proven {_closeness(summary['gap'])} the best plan"
         period = predicted["period_ns"]
         if summary["objective"] == "throughput" and period is not None:
             simulated = time_text(summary["period_ns"])
@@ -126,6 +126,11 @@ def for_people(summary: Summary) -> str:
     segments = summary["segments"]
     lines.append(f"{segments} segment{'s' if segments != 1 else ''}")
     return "\n".join([*lines, table(rows, (False, True, True, True, True))])
+
+
+def _closeness(gap: float) -> str:
+    """How near a plan is to the best one."""
+    return f"within {gap:.2%} of" if gap <= 0.1 else f"at most {1 + gap:.3g} times"
 
 
 def number_text(number: float | None) -> str:
