@@ -155,7 +155,7 @@ class SegmentLowering:
             if owner not in members or place not in (Place.ARRAYS, Place.IN_PLACE):
                 continue
             for value in unit.outs:
-                if is_tensor(value.type) and self.last_reads.get(value, -1) > self.segment_of[index]:
+                if is_tensor(value.type) and self.places.read_by_others(value, index):
                     reader = self._weight_reader(value) if place is Place.IN_PLACE else None
                     count = -(-value_bytes(value, self.bits) // self.tier.array_bytes)
                     if reader is not None:

@@ -241,7 +241,7 @@ def _operator(program: Program, op: MatmulOp | ConvOp, read: _Read, index: int) 
         lead=_lead(op),
         digital_ps=read.digital_ps,
         digital_after_ps=read.digital_after_ps,
-        output_tensors=max(1, len(later)),
+        output_parts=tuple(value_bytes(value, bits) for value in later if _read_later(program, value, index)),
         result_bytes=value_bytes(op.result, bits),
         is_output=any(value in program.results for value in read.outputs),
     )

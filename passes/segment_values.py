@@ -104,6 +104,11 @@ class SegmentValues:
         kept = owner is not None and kept_at(self.program.operators[owner]) is not Place.OFF_CHIP
         return self.last_reads.get(value, -1) > number and not kept
 
+    def read_by_others(self, value: SSAValue, maker: int) -> bool:
+        """Whether units of another operator than its maker's read a value."""
+        owners = self.program.owners
+        return any(owners[reader] != owners[maker] for reader in self.readers.get(value, ()))
+
     def _readers(self, value: SSAValue, number: int) -> list[int]:
         return [reader for reader in self.readers.get(value, ()) if self.segment_of[reader] == number]
 

@@ -167,27 +167,27 @@ class _Flow:
     def _rounds(self, op: MvmOp, rounds: Rounds, after: tuple[After, ...]) -> None:
         """A round's arrays are written when what they did before is done, and compute when they are written.
 
-        Loads come first, so that inputs, which are there early, do not hold up weights.
+        Rounds are in their order: what a round computes with goes before the weights of later ones, which are there
+        early, as no link holds up reading ahead of it.
         """
         assert op.rounds is not None
         first, turns, count = len(self.jobs), rounds.turns, rounds.count
+        names = [f" {self.places.setdefault((first, turn), len(self.places))}" for turn in range(turns)]
         for number in range(count):
-            waits = after if number < turns else (After(first + count + number - turns, True),)
+            waits = after if number < turns else (After(first + 2 * (number - turns) + 1, True),)
             load = rounds.load if number else rounds.first
             stages = tuple((name, int(ps)) for name, ps in load.stages if int(ps) > 0)
             self.jobs.append(Job(stages, int(load.chunks), waits))
-        names = [f" {self.places.setdefault((first, turn), len(self.places))}" for turn in range(turns)]
-        for number in range(count):
             own = names[number % turns]
             stages = tuple(
                 (name + own if name.endswith(".arrays") else name, int(ps)) for name, ps in rounds.compute.stages
             )
-            self.jobs.append(Job(stages, int(rounds.compute.chunks), (After(first + number, True), *after)))
+            self.jobs.append(Job(stages, int(rounds.compute.chunks), (After(first + 2 * number, True), *after)))
         indices = indices_of(op.rounds.at)
         size = len(indices) // turns
         for turn in range(min(turns, count)):
             last = count - 1 - (count - 1 - turn) % turns
-            self._users(op.rounds.at.tier_name)[indices[turn * size : (turn + 1) * size]] = first + count + last
+            self._users(op.rounds.at.tier_name)[indices[turn * size : (turn + 1) * size]] = first + 2 * last + 1
 
     def _users(self, tier: str) -> NDArray[np.int64]:
         """For each array of a tier the last job that uses it, or -1."""

@@ -216,8 +216,8 @@ def test_a_weight_made_at_run_time_is_switched_in_place() -> None:
 
 def test_tensors_in_memory_arrays_share_none() -> None:
     """40 bytes are two arrays of 32; as two tensors, of 39 and 1, they are three."""
-    for tensors, arrays in ((1, 2), (2, 3)):
-        ops = (replace(operator(10), output_tensors=tensors), operator(1, producers=(0,)))
+    for parts, arrays in (((), 2), ((39, 1), 3)):
+        ops = (replace(operator(10), output_parts=parts), operator(1, producers=(0,)))
         assert Windows(SegmentProblem(plain_chip(), ops)).arrays_of(0, Place.ARRAYS) == arrays
 
 

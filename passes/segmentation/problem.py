@@ -126,8 +126,9 @@ class SegmentOperator:
     whole_bytes: int = 0
     """Values between it and its own digital work that are there as a whole: in the buffer while its segment runs or,
     what does not fit, off chip and back."""
-    output_tensors: int = 1
-    """Tensors that its outputs are; none shares an array in memory mode with another."""
+    output_parts: tuple[int, ...] = ()
+    """Bytes of each of its outputs that other operators read, if that is not `output_bytes`; none shares an array in
+    memory mode."""
     result_bytes: int | None = None
     """What leaves its arrays, where digital work makes more or less of it; None: `output_bytes`."""
 

@@ -12,6 +12,8 @@ For operators that follow each other chunk by chunk this is `sum of tau + (C - 1
 
     phase = max(roofs) + (sum of roofs - max) / C,  roofs: pipeline, streams, off-chip reads, writes, digital unit
 
+1 / C is the average over what members move, so that a gate of a few vectors counts as little as it moves.
+
 The plan's order is the priority on the links. Inputs that are there when a phase begins pass before those that are made
 in it, so that the first operator that waits for another starts behind them.
 
@@ -127,9 +129,15 @@ def _phase(window: Window, phase: Phase, lines: Pipelines, number: int, memory_a
     fixed = np.maximum(np.maximum(dram[0], dram[-1]), phase.digital_ps)
     most = np.maximum(np.maximum(pipeline, stream), fixed)
     total = pipeline + stream + (sum(dram) + phase.digital_ps)
-    chunks = min(CHUNKS, *(int(window.vectors[i]) for i in phase.members))
-    time = alone + most + -((most - total) // chunks)
+    time = alone + most + np.ceil((total - most) * _chunk_share(window, phase)).astype(np.int64)
     return time, alone + np.maximum(np.maximum(busiest_arrays, stream), fixed)
+
+
+def _chunk_share(window: Window, phase: Phase) -> float:
+    """The share of one chunk in what members move, on the average of the bytes."""
+    moved = [window.members[i].operator for i in phase.members]
+    amounts = [op.input_of(window.chip) + op.streamed_bytes for op in moved]
+    return sum(amount / min(CHUNKS, op.m) for op, amount in zip(moved, amounts, strict=True)) / sum(amounts)
 
 
 def _spilled(window: Window, number: int, memory_arrays: Ints) -> Ints:

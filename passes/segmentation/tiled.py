@@ -175,8 +175,9 @@ def price(window: Window, tilings: Tilings) -> Rounds:
     of_input = op.input_bytes / (chunks * of_groups) / np.where(outer, of_k, 1)
     again = np.where((of_n == 1) | (of_input <= space), 1, of_n)
     digital = phase.digital_ps + phase.digital_after_ps
-    after = np.maximum(digital, dram_ps(chip, spilled, phase.dram_out)) if digital else np.zeros_like(space)
-    dram_in = phase.dram_in * again + off_partial
+    after = dram_ps(chip, phase.late_in + spilled, phase.dram_out if digital else 0)
+    after = np.maximum(digital, after)
+    dram_in = (phase.dram_in - phase.late_in) * again + off_partial
     dram_out = (0 if digital else phase.dram_out) + off_partial + spilled
 
     load = _load(window, tilings, rounds // chunks)
@@ -192,6 +193,10 @@ def price(window: Window, tilings: Tilings) -> Rounds:
     compute = busiest + -((busiest - sum(pieces)) // np.minimum(CHUNKS, vectors))
     weights = chunks * (window.weight_bytes + window.off_chip_weights)
     read = dram_in + weights
+    # With two sets, a load and the computing of the other begin together, and the inputs pass the off-chip port first.
+    first = dram_ps(chip, -(-dram_in // rounds), 0)
+    behind = np.maximum(0, np.minimum(first, dram_ps(chip, -(-weights // rounds), 0)) - abs(load - compute))
+    compute = compute + np.where(tilings.turns == 2, behind, 0)
     # Rounds that compute at the same time share all but the arrays.
     shared = np.maximum(load + stream, dram_ps(chip, read, dram_out))
     whole = np.maximum(makespan(rounds, load, compute, tilings.turns, -(-inputs // rounds)), shared)

@@ -40,9 +40,11 @@ class Phase:
     digital_ps: int
     """Beside the arrays; `digital_after_ps` when all else is done."""
     digital_after_ps: int
+    late_in: int
+    """Of `dram_in`, what digital work alone reads."""
 
     @property
-    def sizes(self) -> tuple[int, int, int, int, int, int]:
+    def sizes(self) -> tuple[int, int, int, int, int, int, int]:
         """All that it takes but its members."""
         return (
             self.stream_in,
@@ -51,6 +53,7 @@ class Phase:
             self.dram_out,
             self.digital_ps,
             self.digital_after_ps,
+            self.late_in,
         )
 
 
@@ -162,7 +165,7 @@ class Windows:
         chip, operators = self.problem.chip, self.problem.operators
         phase_of = _phases(operators[first : last + 1], first)
         count = max(phase_of) + 1
-        amounts = np.zeros((count, 6), np.int64)
+        amounts = np.zeros((count, 7), np.int64)
         members: list[Member] = []
         seen: set[int] = set()
         off_chip = on_chip = switched = 0
@@ -179,7 +182,8 @@ class Windows:
                     barrier_bytes[source] = operators[source].output_bytes
             fresh = [s for s in op.producers if s < first and s not in seen]
             seen.update(fresh)
-            inputs = sum(operators[s].output_bytes for s in fresh if places.get(s, Place.OFF_CHIP) is Place.OFF_CHIP)
+            fresh = [s for s in fresh if places.get(s, Place.OFF_CHIP) is Place.OFF_CHIP]
+            inputs = sum(operators[s].output_bytes for s in fresh)
             leaves = self.last_reads[index] > last and places.get(index, Place.OFF_CHIP) is Place.OFF_CHIP
             amounts[phase] += (
                 op.input_of(chip),
@@ -188,6 +192,7 @@ class Windows:
                 op.output_bytes * (leaves or op.is_output),
                 op.digital_ps,
                 op.digital_after_ps,
+                sum(operators[s].output_bytes for s in fresh if s in op.late_producers),
             )
             awaited = set(op.producers).difference(op.late_producers)
             beside = tuple(s - first for s in sorted(awaited) if s >= first and phase_of[s - first] == phase)
@@ -230,7 +235,8 @@ class Windows:
         """Memory arrays that a kept tensor takes."""
         if place is Place.ARRAYS:
             operator = self.problem.operators[producer]
-            return -(-operator.output_bytes // self.problem.chip.array_bytes) + operator.output_tensors - 1
+            sizes = operator.output_parts or (operator.output_bytes,)
+            return sum(-(-size // self.problem.chip.array_bytes) for size in sizes)
         if place is Place.IN_PLACE:
             return self.problem.operators[self.last_reads[producer]].arrays(self.problem.chip)
         return 0
