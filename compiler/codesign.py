@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .codesign_quality import ACCURACY, add_quality, check_quality, data_of, measuring_of, once
 from .front import (
     Arguments,
     UsageError,
@@ -23,7 +24,7 @@ from .front import (
 DESCRIPTION = "Search a space of chips for the one that serves a set of models best."
 PRICED = ("imc-rram", "imc-sram")
 SEARCHES = ("exhaustive", "staged", "evolutionary", "nsga2", "random")
-OBJECTIVES = ("energy", "latency", "area", "cost", "edp", "edap", "edp-cost", "edap-cost")
+OBJECTIVES = ("energy", "latency", "area", "cost", "edp", "edap", "edp-cost", "edap-cost", *ACCURACY)
 OVER = ("max", "mean", "product", "weighted")
 
 
@@ -64,6 +65,7 @@ def parser() -> Arguments:
     )
     _add_search(p)
     _add_scale(p)
+    add_quality(p)
     add_dims(p, "the models that have it")
     p.add_argument("-o", metavar="BEST.yaml", dest="output", type=Path, help="where the best chip goes")
     add_summary(p)
@@ -71,7 +73,8 @@ def parser() -> Arguments:
         "--front",
         metavar="FRONT.csv|FRONT.json",
         type=Path,
-        help="where the chips go that no other one beats in energy, latency and area (exhaustive: the exact front)",
+        help="where the chips go that no other one beats in energy, latency and area, and in loss where it is measured "
+        "(exhaustive, without --calibration: the exact front)",
     )
     p.add_argument(
         "--report",
@@ -233,6 +236,8 @@ def search(arguments: Sequence[str]) -> None:
         scheduler=args.scheduler,
         workers=args.workers,
         time_limit_s=args.time_limit,
+        measuring=measuring_of(args),
+        data=data_of(args),
     )
     answer = search_space(space, dict(args.models), dict(args.dim), objective, wanted)
     summary = summarise(answer)
@@ -255,9 +260,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("expected a model, an .onnx file (see h3c-codesign --help)")
     if args.space is None:
         raise UsageError("--space: expected the chips to choose from (see h3c-codesign --list-spaces)")
-    _once("model", [name for name, _ in args.models])
-    _once("--weights", [name for name, _ in args.weights])
-    _once("--constraint", [name for name, _ in args.constraint])
+    once("model", [name for name, _ in args.models])
+    once("--weights", [name for name, _ in args.weights])
+    once("--constraint", [name for name, _ in args.constraint])
+    check_quality(args, [name for name, _ in args.models])
     if args.front is not None and args.front.suffix not in (".csv", ".json"):
         raise UsageError(f"--front: expected a file that ends in .csv or .json, got {args.front}")
     if args.budget is not None and args.search == "exhaustive":
@@ -268,11 +274,6 @@ def _check(args: argparse.Namespace) -> None:
     is_file = "/" in args.space or args.space.endswith((".yaml", ".yml"))
     outputs = [args.output, args.summary, args.front, args.report, args.archive]
     check_outputs(outputs, [*inputs, *([Path(args.space)] if is_file else [])])
-
-
-def _once(what: str, names: Sequence[str]) -> None:
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"{what}: expected each name once, got {twice[0]} {names.count(twice[0])} times")
 
 
 def list_spaces() -> None:
@@ -290,7 +291,7 @@ def price(arguments: Sequence[str]) -> None:
     args = price_parser().parse_args(arguments)
     output = None if args.output == "-" else args.output
     check_outputs([output], [args.designs, *(path for _, path in args.model)])
-    _once("--model", [name for name, _ in args.model])
+    once("--model", [name for name, _ in args.model])
     from ..runtime_sim.weights import STORE
     from .codesigning.networks import read_networks
     from .codesigning.prices import price_file

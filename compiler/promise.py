@@ -307,7 +307,7 @@ class Search:
         """The quality of a plan on the data that were kept back."""
         wanted = self.wanted
         settings = Settings(ages, repeats, self._metric, seed=seed, output=wanted.output)
-        quality = measure(_lowered(module), self.kept_back.inputs, self.kept_back.labels, settings)
+        quality = measure(plan_of(module), self.kept_back.inputs, self.kept_back.labels, settings)
         self.plans += 1
         a_realisation = quality.samples + (TRIMMED_WITH if self._trims else 0)
         self.passes += 2 * quality.samples + quality.noisy * repeats * len(ages) * a_realisation
@@ -325,7 +325,7 @@ class Search:
 
     def _digital(self, candidate: _Candidate) -> Array:
         """The digital model's outputs on the first half."""
-        outputs, _ = run_plan(_lowered(candidate.module), self.known.inputs, ideal=True)
+        outputs, _ = run_plan(plan_of(candidate.module), self.known.inputs, ideal=True)
         self.passes += self.known.samples
         name = self.wanted.output or next(iter(outputs))
         return outputs[name].astype(np.float64)
@@ -345,7 +345,7 @@ class Search:
         return measured.losses
 
 
-def _lowered(module: ModuleOp) -> ModuleOp:
+def plan_of(module: ModuleOp) -> ModuleOp:
     """The plan of a placed module."""
     plan = module.clone()
     run(plan, build({}, around("place-parts")[1]), new_context())

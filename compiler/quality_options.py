@@ -88,10 +88,15 @@ def check_promise(args: argparse.Namespace) -> None:
     if args.pareto is not None:
         raise UsageError("--calibration goes with one plan, --pareto makes several: expected one of them")
     metric = args.metric or ("cosine" if args.labels is None else "top1")
-    if args.max_loss is not None and args.max_loss[1] != (metric in SHARES):
+    check_unit(args.max_loss, metric)
+    single_thread()
+
+
+def check_unit(limit: tuple[float, bool] | None, metric: str) -> None:
+    """Whether a loss as `max_loss` returns it is in the unit of its metric."""
+    if limit is not None and limit[1] != (metric in SHARES):
         wanted = "percentage points, as 1pp" if metric in SHARES else "a plain number"
         raise UsageError(f"--max-loss: expected {wanted} for metric {metric}")
-    single_thread()
 
 
 def option(name: str) -> str:

@@ -68,6 +68,7 @@ class SlowFormula:
     log: Path
     seconds: float = 0.0
     costly: bool = True
+    measured: bool = False
 
     def contexts(self) -> list[Context]:
         return [Context("toy", model, "1", "") for model in self.evaluator.models]

@@ -1,9 +1,10 @@
-"""The search in two stages: bounds that hold, an early end that misses nothing, and both ranks of each chip."""
+"""Bounds that hold, a best chip that they prove by few placements, and the search in two stages with both its ranks."""
 
 import itertools
 from collections.abc import Sequence
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from codesign_toy import Formula, toy_space
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from h3c.compiler.codesigning.archived import Archived
+from h3c.compiler.codesigning.archived import Archived, Batches
+from h3c.compiler.codesigning.best_first import proven_best
 from h3c.compiler.codesigning.closed_form import ClosedForm
 from h3c.compiler.codesigning.evaluators import Scores, Task
 from h3c.compiler.codesigning.exhaustive import exhaustive
@@ -48,25 +50,68 @@ def best_of_all() -> tuple[int, float]:
     return int(judged.number[scores.argmin()]), float(scores.min())
 
 
-def test_the_second_stage_ends_where_no_chip_left_can_be_better() -> None:
-    result = staged_by_bound(Task(Bound(0.98), EDAP), Task(Formula(toy_space()), EDAP), 1000)
-    assert (int(result.found.top.number[0]), float(result.found.top.score[0])) == best_of_all()
-    assert result.found.proven
-    assert result.found.evaluated == toy_space().size
-    assert 1 <= len(result.chips) < 200
+def kept(evaluator: Formula) -> Archived:
+    """The formula as something whose prices are kept, of each model on its own."""
+    return Archived(Batches(evaluator, evaluator.models), None)
 
 
-def test_a_second_stage_that_is_cut_short_proves_nothing() -> None:
-    result = staged_by_bound(Task(Bound(0.2), EDAP), Task(Formula(toy_space()), EDAP), 7)
-    assert len(result.chips) == 7
-    assert not result.found.proven
-    assert 7 <= result.found.evaluated < toy_space().size
+def test_the_best_chip_is_proven_by_few_placements() -> None:
+    placed = kept(Formula(toy_space()))
+    found = proven_best(Task(Bound(0.98), EDAP), Task(placed, EDAP))
+    assert (int(found.top.number[0]), float(found.top.score[0])) == best_of_all()
+    assert found.proven
+    assert found.evaluated == toy_space().size
+    assert 2 <= placed.priced < 200
+    assert found.visited is not None
+    assert 2 * len(found.visited) <= placed.priced
 
 
-def test_what_a_simulator_finds_is_not_proven_by_bounds_of_predictions() -> None:
-    result = staged_by_bound(Task(Bound(0.98), EDAP), Task(Formula(toy_space()), EDAP), 1000, simulated=True)
-    assert (int(result.found.top.number[0]), float(result.found.top.score[0])) == best_of_all()
-    assert not result.found.proven
+def test_a_model_that_rules_a_chip_out_spares_the_others() -> None:
+    """The bounds of the first model are its prices, those of the second far below: the second alone is placed often."""
+
+    class Lopsided(Bound):
+        def evaluate(self, designs: Sequence[Design]) -> Scores:
+            scores = Formula.evaluate(self, designs)
+            return Scores(scores.energy_pj * [[1.0], [0.3]], scores.latency_ns, scores.area_mm2)
+
+    asked: list[int] = []
+
+    class Counting(Batches):
+        def prices(self, wanted: Sequence[tuple[int, Design]], done: Any) -> None:
+            asked.extend(model for model, _ in wanted)
+            super().prices(wanted, done)
+
+    objective = Objective("edp", "product")
+    formula = Formula(toy_space())
+    found = proven_best(
+        Task(Lopsided(1.0), objective), Task(Archived(Counting(formula, formula.models), None), objective)
+    )
+    designs = list(itertools.product(*map(range, toy_space().shape)))
+    judged = Task(formula, objective).judged(designs)
+    assert found.top.score[0] == np.where(judged.feasible, judged.score, inf).min()
+    assert asked.count(1) > 3 * asked.count(0) > 0
+
+
+def test_sharper_bounds_are_asked_for_where_they_matter_and_spare_placements() -> None:
+    sharpened: list[Design] = []
+
+    def sharper(designs: Sequence[Design]) -> Scores:
+        sharpened.extend(designs)
+        return Bound(0.98).evaluate(designs)
+
+    class Rough(Formula):
+        def evaluate(self, designs: Sequence[Design]) -> Scores:
+            scores = super().evaluate(designs)
+            shares = [0.3 + sum(design) % 5 / 10 for design in designs]
+            return Scores(scores.energy_pj * shares, scores.latency_ns, scores.area_mm2)
+
+    rough, sharp = kept(Formula(toy_space())), kept(Formula(toy_space()))
+    alone = proven_best(Task(Rough(toy_space()), EDAP), Task(rough, EDAP))
+    helped = proven_best(Task(Rough(toy_space()), EDAP), Task(sharp, EDAP), 4, sharper)
+    assert helped.proven
+    assert helped.top.number[0] == alone.top.number[0] == best_of_all()[0]
+    assert sharp.priced < rough.priced
+    assert len(sharpened) == len(set(sharpened)) < toy_space().size
 
 
 def test_both_ranks_of_each_chip_are_told() -> None:
@@ -80,7 +125,7 @@ def test_both_ranks_of_each_chip_are_told() -> None:
     assert all(chip.first_score <= chip.score for chip in result.chips)
 
 
-def test_a_chip_that_fails_in_the_second_stage_is_never_the_best() -> None:
+def test_a_chip_that_fails_when_it_is_placed_is_never_the_best() -> None:
     class Failing(Formula):
         def evaluate(self, designs: Sequence[Design]) -> Scores:
             scores = super().evaluate(designs)
@@ -89,24 +134,32 @@ def test_a_chip_that_fails_in_the_second_stage_is_never_the_best() -> None:
             return scores
 
     best, score = best_of_all()
-    result = staged_by_bound(Task(Bound(0.98), EDAP), Task(Failing(toy_space()), EDAP), 1000)
-    assert result.found.top.number[0] != best
-    assert result.found.top.score[0] > score
-    assert result.found.proven
-    assert next(chip for chip in result.chips if chip.number == best).score == inf
+    found = proven_best(Task(Bound(0.98), EDAP), Task(kept(Failing(toy_space())), EDAP))
+    assert found.top.number[0] != best
+    assert found.top.score[0] > score
+    assert found.proven
+    staged = staged_by_bound(Task(Bound(0.98), EDAP), Task(Failing(toy_space()), EDAP), 1000)
+    assert staged.found.top.number[0] == found.top.number[0]
+    assert next(chip for chip in staged.chips if chip.number == best).score == inf
 
 
 def test_bounds_are_below_the_prices() -> None:
     """Both models on some of the chips, by a plan for latency, and one for energy."""
     designs = list(itertools.product(*map(range, small_space().shape)))[::17]
     chips = small_chips(Here(), strategy="greedy")
-    least = LeastCosts(chips).evaluate(designs)
+    bounds = LeastCosts(chips)
+    least, sharper = bounds.evaluate(designs), bounds.of_products(designs)
     assert (least.energy_pj > 0).all()
     assert (least.latency_ns > 0).all()
-    for objective in ("latency", "energy"):
+    for objective in ("latency", "energy", "edp"):
         prices = small_chips(Here(), strategy="greedy", objective=objective).evaluate(designs)
         assert (least.energy_pj <= prices.energy_pj * (1 + 1e-9)).all()
         assert (least.latency_ns <= prices.latency_ns * (1 + 1e-9)).all()
+        products = prices.energy_pj * prices.latency_ns
+        assert (sharper.energy_pj * sharper.latency_ns <= products * (1 + 1e-9)).all()
+    rise = (sharper.energy_pj * sharper.latency_ns) / (least.energy_pj * least.latency_ns)
+    assert (rise >= 1).all()
+    assert np.exp(np.log(rise).mean()) > 1.1  # this is what it is for
 
 
 def test_the_best_placed_chip_is_found_and_proven() -> None:
@@ -119,10 +172,10 @@ def test_the_best_placed_chip_is_found_and_proven() -> None:
     engine = Here()
     placed = Archived(small_chips(engine, NAMES[:1], space, strategy="exact", time_limit_s=2.0), None)
     bound = LeastCosts(small_chips(Here(), NAMES[:1], space))
-    result = staged_by_bound(Task(bound, objective), Task(placed, objective), 100)
-    assert result.found.proven
-    assert result.found.top.score[0] == np.where(judged.feasible, judged.score, inf).min()
-    assert engine.done == len(result.chips) < np.count_nonzero(judged.feasible)
+    found = proven_best(Task(bound, objective), Task(placed, objective), 1, bound.of_products)
+    assert found.proven
+    assert found.top.score[0] == np.where(judged.feasible, judged.score, inf).min()
+    assert engine.done < np.count_nonzero(judged.feasible)
 
 
 def test_bounds_know_one_version_of_a_tier_once() -> None:

@@ -21,8 +21,8 @@ from .space import Design
 
 WAIT_S = 30.0
 """How long to wait for another search that is writing."""
-FORMAT = 1
-"""Of the tables."""
+FORMAT = 2
+"""Of the tables. Those of format 1, which lack the columns of quality, get them."""
 
 _TABLES = """
 create table if not exists contexts (
@@ -30,6 +30,7 @@ create table if not exists contexts (
     unique (space, model, version, settings));
 create table if not exists prices (
     context integer not null, design text not null, energy_pj real, latency_ns real, area_mm2 real, reason text,
+    loss real, quality real,
     primary key (context, design)) without rowid;
 """
 _MOST_ASKED = 500
@@ -40,13 +41,16 @@ _T = TypeVar("_T")
 class Price:
     """What a model costs on a chip: energy in pJ and latency in ns of one execution, silicon in mm2.
 
-    With a `reason` it could not be priced: energy and latency are infinite.
+    With a `reason` it could not be priced: energy and latency are infinite. `loss` and `quality` under noise (module
+    `quality`) are None where they were not measured.
     """
 
     energy_pj: float
     latency_ns: float
     area_mm2: float
     reason: str | None = None
+    loss: float | None = None
+    quality: float | None = None
 
     @staticmethod
     def failed(reason: str, area_mm2: float = inf) -> "Price":
@@ -95,22 +99,25 @@ class Archive:
         for first in range(0, len(designs), _MOST_ASKED):
             asked = {_text(design): design for design in designs[first : first + _MOST_ASKED]}
             marks = ",".join("?" * len(asked))
-            figures = "design, energy_pj, latency_ns, area_mm2, reason"
+            figures = "design, energy_pj, latency_ns, area_mm2, reason, loss, quality"
             query = f"select {figures} from prices where context = ? and design in ({marks})"
             for text, *values in self._run(query, [number, *asked]):
                 energy, latency, area = (inf if value is None else value for value in values[:3])
-                known[asked[text]] = Price(energy, latency, area, values[3])
+                known[asked[text]] = Price(energy, latency, area, *values[3:])
         return known
 
     def put(self, rows: Iterable[tuple[Context, Design, Price]]) -> None:
         """Add prices, all or none; on return they are in the file. What is known already stays as it is."""
         values = [
-            (self._id(context), _text(design), *map(_finite, (p.energy_pj, p.latency_ns, p.area_mm2)), p.reason)
+            (
+                *(self._id(context), _text(design), *map(_finite, (p.energy_pj, p.latency_ns, p.area_mm2))),
+                *(p.reason, p.loss, p.quality),
+            )
             for context, design, p in rows
         ]
         try:
             self._file.execute("begin immediate")
-            self._file.executemany("insert or ignore into prices values (?, ?, ?, ?, ?, ?)", values)
+            self._file.executemany("insert or ignore into prices values (?, ?, ?, ?, ?, ?, ?, ?)", values)
             self._file.execute("commit")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
@@ -129,8 +136,10 @@ class Archive:
         try:
             found = int(self._file.execute("pragma user_version").fetchone()[0])
             tables = int(self._file.execute("select count(*) from sqlite_master").fetchone()[0])
-            if found != FORMAT and (found or tables):
+            if found not in (1, FORMAT) and (found or tables):
                 raise InputError(f"{self.path}: expected an archive of format {FORMAT}, got format {found}")
+            for column in ("loss", "quality") if found == 1 else ():
+                self._file.execute(f"alter table prices add column {column} real")
             for statement in _TABLES.split(";"):
                 self._file.execute(statement)
             self._file.execute(f"pragma user_version = {FORMAT}")

@@ -17,10 +17,12 @@ _PRICING = (
     "passes",
     "compiler/onnx_reader",
     "compiler/pipeline.py",
+    "compiler/promise.py",
     "compiler/codesigning/closed_form.py",
     "compiler/codesigning/networks.py",
     "compiler/codesigning/placed.py",
     "compiler/codesigning/placed_chips.py",
+    "compiler/codesigning/quality.py",
 )
 """Folders and files that decide what a price is."""
 

@@ -29,6 +29,11 @@ class Pricing(Protocol):
         """Whether each price is written to the archive as it is there; else those of a call together, at its end."""
         ...
 
+    @property
+    def measured(self) -> bool:
+        """Whether some models' prices have losses."""
+        ...
+
     def contexts(self) -> Sequence[Context]:
         """Of each model."""
         ...
@@ -78,17 +83,20 @@ class Archived:
 
     def evaluate(self, designs: Sequence[Design]) -> Scores:
         """Prices of chips."""
-        asked = list(dict.fromkeys(designs))
-        for model in range(len(self._known)):
-            self._look_up(model, [design for design in asked if design not in self._known[model]])
-        wanted = [(m, d) for d in asked for m in range(len(self._known)) if d not in self._known[m]]
-        if wanted:
-            self._price(wanted)
-        energy, latency, area = (
-            np.array([[getattr(known[design], name) for design in designs] for known in self._known])
-            for name in ("energy_pj", "latency_ns", "area_mm2")
+        self.prices([(model, design) for design in dict.fromkeys(designs) for model in range(len(self._known))])
+        energy, latency, area, loss, quality = (
+            np.array([[getattr(known[design], name) for design in designs] for known in self._known], np.float64)
+            for name in ("energy_pj", "latency_ns", "area_mm2", "loss", "quality")
         )
-        return Scores(energy, latency, area.min(axis=0))
+        return Scores(energy, latency, area.min(axis=0), *((loss, quality) if self.pricing.measured else ()))
+
+    def prices(self, asked: Sequence[tuple[int, Design]]) -> list[Price]:
+        """Prices of models, by their positions, on chips: not each model on each chip."""
+        for model, known in enumerate(self._known):
+            self._look_up(model, [design for at, design in asked if at == model and design not in known])
+        if wanted := [(model, design) for model, design in asked if design not in self._known[model]]:
+            self._price(wanted)
+        return [self._known[model][design] for model, design in asked]
 
     def _look_up(self, model: int, designs: Sequence[Design]) -> None:
         """Learn what the archive has."""
@@ -138,6 +146,7 @@ class Batches:
     """The digest of each model."""
     settings: str = "closed form"
     costly: bool = False
+    measured: bool = False
 
     def contexts(self) -> Sequence[Context]:
         """Of each model."""

@@ -17,12 +17,15 @@ Floats = NDArray[np.float64]
 class Scores:
     """What chips cost: `energy_pj` and `latency_ns` are [model, chip], of one execution; `area_mm2` is [chip].
 
-    What could not be priced is infinite, never 0.
+    What could not be priced is infinite, never 0. `loss` and `quality` under noise, [model, chip], are no number where
+    they were not measured, and None where nothing was.
     """
 
     energy_pj: Floats
     latency_ns: Floats
     area_mm2: Floats
+    loss: Floats | None = None
+    quality: Floats | None = None
 
 
 class Evaluator(Protocol):
@@ -58,15 +61,20 @@ class Judged:
     area_mm2: Floats
     energy_mj: Floats
     latency_ms: Floats
+    loss: Floats | None = None
+    """The greatest of a model, infinite where it could not be priced; None where losses are not measured."""
 
     def at(self, which: Any) -> "Judged":
         """Some of them."""
-        return Judged(*(values[which] for values in vars(self).values()))
+        some: Any = [None if values is None else values[which] for values in vars(self).values()]
+        return Judged(*some)
 
     @staticmethod
     def joined(parts: Sequence["Judged"]) -> "Judged":
         """Several lists as one."""
-        return Judged(*(np.concatenate([vars(part)[name] for part in parts]) for name in Judged.__annotations__))
+        columns = ([vars(part)[name] for part in parts] for name in Judged.__annotations__)
+        whole: Any = [None if column[0] is None else np.concatenate(column) for column in columns]
+        return Judged(*whole)
 
     @property
     def feasible(self) -> NDArray[np.bool_]:
@@ -89,13 +97,13 @@ class Task:
         """The chips."""
         return self.evaluator.space
 
-    def judged(self, designs: Sequence[Design], ignored: Sequence[str] = ()) -> Judged:
-        """Price and rank chips; `ignored`: constraints that do not count."""
+    def judged(self, designs: Sequence[Design], ignored: Sequence[str] = (), scores: Scores | None = None) -> Judged:
+        """Rank chips by what they cost, `scores` where it is given; `ignored`: constraints that do not count."""
         figures = self.evaluator.figures(designs)
-        scores = self.evaluator.evaluate(designs)
+        scores = scores or self.evaluator.evaluate(designs)
         energy = self.objective.joined(list(scores.energy_pj * PJ_IN_MJ))
         latency = self.objective.joined(list(scores.latency_ns * NS_IN_MS))
-        score = self.objective.score(energy, latency, scores.area_mm2, figures.get("cost"))
+        score = self.objective.score(energy, latency, scores.area_mm2, figures.get("cost"), joined_quality(scores))
         shape = (len(designs),)
         violation = np.broadcast_to(self.space.violation(figures, ignored), shape)
         failed = ~(np.isfinite(energy) & np.isfinite(latency) & np.isfinite(score))
@@ -106,7 +114,18 @@ class Task:
             np.broadcast_to(scores.area_mm2, shape),
             energy,
             latency,
+            None if scores.loss is None else np.nan_to_num(np.fmax.reduce(scores.loss, axis=0), nan=np.inf),
         )
+
+
+def figures_of(judged: Judged) -> list[Floats]:
+    """What a front is of, each [chip]: energy, latency, area, and loss where it was measured."""
+    return [judged.energy_mj, judged.latency_ms, judged.area_mm2, *([] if judged.loss is None else [judged.loss])]
+
+
+def joined_quality(scores: Scores) -> Floats | None:
+    """The product over the models that were measured, [chip]."""
+    return None if scores.quality is None else np.nanprod(scores.quality, axis=0)
 
 
 class BudgetSpent(Exception):
@@ -121,7 +140,7 @@ class Visits:
         self.budget = budget
         self._parts: list[Judged] = []
         self._rank: dict[int, tuple[float, float]] = {}
-        self._figures: dict[int, tuple[float, float, float]] = {}
+        self._figures: dict[int, tuple[float, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._rank)
@@ -142,7 +161,7 @@ class Visits:
             self._parts.append(judged)
             ranks = zip(judged.violation.tolist(), judged.score.tolist(), strict=True)
             self._rank.update(zip(judged.number.tolist(), ranks, strict=True))
-            figures = (judged.energy_mj.tolist(), judged.latency_ms.tolist(), judged.area_mm2.tolist())
+            figures = [each.tolist() for each in figures_of(judged)]
             self._figures.update(zip(judged.number.tolist(), zip(*figures, strict=True), strict=True))
         if len(affordable) < len(new):
             raise BudgetSpent
@@ -152,8 +171,8 @@ class Visits:
         """Whether a chip was visited."""
         return self.task.space.number(design) in self._rank
 
-    def figures(self, designs: Sequence[Design]) -> list[tuple[float, float, float]]:
-        """(energy, latency, area) of chips that were visited."""
+    def figures(self, designs: Sequence[Design]) -> list[tuple[float, ...]]:
+        """`figures_of` chips that were visited."""
         return [self._figures[self.task.space.number(design)] for design in designs]
 
     def best_first(self) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -14,6 +14,7 @@ from .archive import Archive
 from .archive_keys import model_digest
 from .archived import Archived, Batches
 from .baselines import NAMES, SINGLE, baseline, check_names, single_technology
+from .best_first import proven_best
 from .closed_form import ClosedForm
 from .evaluators import Evaluator, Task
 from .evolutionary import BUDGET, four_phases, nsga2, random_chips
@@ -22,6 +23,7 @@ from .networks import dims_of_models, layers_of_file
 from .objectives import Objective
 from .placed import ModelFile, PlacedChips, Settings
 from .placed_chips import is_template
+from .quality import Data, Measuring, check_noise
 from .ranking import KEPT, Found
 from .report import Answer
 from .space import Space
@@ -35,7 +37,7 @@ HEURISTICS: dict[str, Callable[..., Found]] = {"evolutionary": four_phases, "nsg
 TIME_LIMIT_S = 10.0
 """For placing one model on one chip."""
 AT_ONCE = 8
-"""Chips that a second stage places together. Not the number of workers, as what is placed must not depend on that."""
+"""Models that are placed together. Not the number of workers, as what is placed must not depend on that."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Wanted:
     scheduler: str | None = None
     workers: int | None = None
     time_limit_s: float | None = None
+    measuring: Measuring | None = None
+    """How losses are measured."""
+    data: Mapping[str, Data] = field(default_factory=dict[str, Data])
+    """With what, by model."""
 
 
 def search(
@@ -138,9 +144,12 @@ class Joint:
                 task = Task(Archived(chips, self.archive, told), self.objective)
                 if wanted.search in HEURISTICS:
                     found = HEURISTICS[wanted.search](task, self.budget, self.seed)
+                elif wanted.search == "exhaustive":
+                    least = LeastCosts(chips)
+                    sharper = least.of_products if self.objective.of_products(len(self.files)) else None
+                    found = proven_best(Task(least, self.objective), task, AT_ONCE, sharper)
                 else:
-                    bound, simulated = Task(LeastCosts(chips), self.objective), chips.placing.settings.simulate
-                    staged = staged_by_bound(bound, task, self.budget, at_once=AT_ONCE, simulated=simulated)
+                    staged = staged_by_bound(Task(LeastCosts(chips), self.objective), task, self.budget)
                     found = staged.found
             answer = self._placed_answer(task, found, staged)
             return replace(answer, baselines=[single_technology(task) for _ in wanted.baselines])
@@ -167,6 +176,7 @@ class Joint:
             front=visited_front(found) if self.wanted.front else None,
             study=study_of_visited(task, found, self.wanted.search) if self.wanted.report else None,
             staged=staged if self.wanted.search == "staged" else None,
+            measuring=self.wanted.measuring,
         )
 
     def _answer(self, task: Task, found: Found, used: Archived | None) -> Answer:
@@ -194,9 +204,13 @@ class Joint:
             objective=kind if kind == "latency" or kind == "energy" else "edp",
             time_limit_s=self.wanted.time_limit_s or TIME_LIMIT_S,
             simulate=self.wanted.search == "staged",
+            measuring=self.wanted.measuring,
         )
+        if self.wanted.measuring is not None:
+            check_noise(self.space.base, self.space.source)
         with spinner("reading the models"):
-            models = [ModelFile.of(name, path, self.dims[name]) for name, path in self.files.items()]
+            data = self.wanted.data
+            models = [ModelFile.of(name, path, self.dims[name], data.get(name)) for name, path in self.files.items()]
             chips = PlacedChips(self.space, models, settings, engine)
         self._check_cost(chips)
         return chips
@@ -231,6 +245,11 @@ class Joint:
 
     def _spread_nothing(self) -> None:
         """Options of costly evaluations are an error where there are none."""
+        if self.wanted.measuring is not None:
+            raise InputError(
+                f"--calibration: expected --search staged, or a space whose chips have to be placed, as closed forms "
+                f"know nothing of noise, got space {self.space.source}"
+            )
         for name in ("scheduler", "workers", "time_limit_s"):
             if getattr(self.wanted, name) is not None:
                 option = name.removesuffix("_s").replace("_", "-")

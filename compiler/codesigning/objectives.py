@@ -25,8 +25,10 @@ TERMS = {
     "edap": "ELA",
     "edp-cost": "ELC",
     "edap-cost": "ELAC",
+    "edp-accuracy": "ELQ",
+    "edap-accuracy": "ELAQ",
 }
-"""The factors of each objective: energy, latency, area, cost."""
+"""The factors of each objective: energy, latency, area, cost, and one over the product of the models' accuracies."""
 OVER = ("max", "mean", "product", "weighted")
 PJ_IN_MJ, NS_IN_MS = 1e-9, 1e-6
 
@@ -51,9 +53,16 @@ class Objective:
         divisors = {"mean": float(count), "weighted": sum(self.weights)}
         return result / divisors[self.over] if self.over in divisors else result
 
-    def score(self, energy_mj: Any, latency_ms: Any, area_mm2: Any, cost: Any) -> Any:
-        """What shall be least, from energy and latency that are joined already; a cost of None is never looked at."""
-        values = {"E": energy_mj, "L": latency_ms, "A": area_mm2, "C": cost}
+    def score(self, energy_mj: Any, latency_ms: Any, area_mm2: Any, cost: Any, quality: Any = None) -> Any:
+        """What shall be least, from energy and latency that are joined already; a cost of None is never looked at.
+
+        `quality`: the product of the models' accuracies; None counts as the best there is, 1, and what is not above 0
+        is infinitely bad.
+        """
+        values = {"E": energy_mj, "L": latency_ms, "A": area_mm2, "C": cost, "Q": 1.0}
+        if quality is not None:
+            with np.errstate(divide="ignore"):
+                values["Q"] = np.where(np.asarray(quality) > 0, 1 / np.asarray(quality), np.inf)
         result = np.float64(1.0)
         for term in TERMS[self.kind]:
             result = result * values[term]
@@ -61,9 +70,13 @@ class Objective:
 
     def unit(self, models: int) -> str:
         """The unit of a score over this many models."""
-        units = {"E": "mJ", "L": "ms", "A": "mm2", "C": "cost"}
+        units = {"E": "mJ", "L": "ms", "A": "mm2", "C": "cost", "Q": "/ accuracy"}
         powers = {"E": models, "L": models} if self.over == "product" else {}
         return " ".join(units[t] + (f"^{powers[t]}" if powers.get(t, 1) > 1 else "") for t in TERMS[self.kind])
+
+    def of_products(self, models: int) -> bool:
+        """Whether energies and latencies occur as the product of both of each model alone."""
+        return {"E", "L"} <= set(TERMS[self.kind]) and (self.over == "product" or models == 1)
 
     def alone(self) -> "Objective":
         """The same for a single model."""

@@ -1,4 +1,4 @@
-"""The exact front of chips in energy, latency and area: no other chip is as good in all three and better in one.
+"""The front of chips in energy, latency and area: no other chip is as good in all three and better in one.
 
 Points are sorted by energy, so that what could beat a point stands before it; a staircase of (latency, area) of those,
 kept sorted, tells by one bisection whether one does. Many chips at a time are first held against the front so far.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .evaluators import Judged
+from .evaluators import Judged, figures_of
 from .ranking import rounded
 
 Floats = NDArray[np.float64]
@@ -20,7 +20,8 @@ _PIVOTS = 32
 
 @dataclass(frozen=True)
 class Front:
-    """The front in energy, latency and area: a chip for each of its points, and how many chips share it.
+    """The front in energy, latency, area, and loss where it was measured: a chip for each of its points, and how many
+    chips share it.
 
     `exact`: of all chips of the space; else of those that a search visited.
     """
@@ -51,6 +52,19 @@ def front(parts: Iterable[Judged]) -> tuple[Judged, NDArray[np.int64]]:
     if kept is None:
         raise ValueError("a front of no chips")
     return kept, count
+
+
+def front_with_loss(chips: Judged) -> tuple[Judged, NDArray[np.int64]]:
+    """The same of chips in energy, latency, area and loss, by holding each against all: of chips that had to be placed
+    there are never many."""
+    points = np.stack(list(map(rounded, figures_of(chips))), axis=1)
+    order = np.lexsort((chips.number, *points.T[::-1]))
+    points = points[order]
+    first = np.flatnonzero(np.concatenate([[True], (points[1:] != points[:-1]).any(axis=1)]))
+    count = np.diff(np.append(first, len(points)))
+    points = points[first]
+    kept = np.array([not ((points <= one).all(axis=1) & (points < one).any(axis=1)).any() for one in points])
+    return chips.at(order[first[kept]]), count[kept]
 
 
 def staircase(points: Floats) -> list[int]:

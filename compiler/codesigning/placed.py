@@ -18,6 +18,7 @@ from .archive import Context, Price
 from .archive_keys import cost_version, digest_of, file_digest, space_digest
 from .evaluators import Scores
 from .placed_chips import Chips
+from .quality import Data, Measuring, kept
 from .space import Design, DesignList, Space
 
 if TYPE_CHECKING:
@@ -45,22 +46,26 @@ class Settings:
     min_bits: int = 8
     simulate: bool = False
     """Whether a price is what the simulator finds, and not what placement predicts."""
+    measuring: Measuring | None = None
+    """How losses are measured of models that have data."""
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model: its name, its file with the digest of its content, sizes of the dimensions that it leaves open."""
+    """A model: its name, its file with the digest of its content, sizes of the dimensions that it leaves open, data."""
 
     name: str
     path: Path
     digest: str
     dims: tuple[tuple[str, int], ...] = ()
+    data: Data | None = None
+    """What its quality is measured with; None: it is not."""
 
     @staticmethod
-    def of(name: str, path: Path, dims: Mapping[str, int] | None = None) -> "ModelFile":
+    def of(name: str, path: Path, dims: Mapping[str, int] | None = None, data: Data | None = None) -> "ModelFile":
         """The model in a file."""
         try:
-            return ModelFile(name, path.resolve(), file_digest(path), tuple(sorted((dims or {}).items())))
+            return ModelFile(name, path.resolve(), file_digest(path), tuple(sorted((dims or {}).items())), data)
         except OSError as error:
             raise InputError(f"{path}: expected an ONNX model, got: {error.strerror}") from None
 
@@ -87,10 +92,16 @@ class Placing:
         area = float(self.chips.figures([design])["area_mm2"][0])
         with lowered(model) as module:
             try:
-                latency_ns, energy_pj = placed(module, self.chips.chip(design), self.settings)
+                chip = self.chips.chip(design)
+                if model.data is None or self.settings.measuring is None:
+                    latency_ns, energy_pj = placed(module, chip, self.settings)
+                    return Price(energy_pj, latency_ns, area)
+                chip.expect_sequential("co-design")
+                with _attached(module, chip):
+                    found = kept(module, chip, self.settings, self.settings.measuring, model.data)
             except InputError as error:
                 return Price.failed(str(error), area)
-        return Price(energy_pj, latency_ns, area)
+        return Price(found.energy_pj, found.latency_ns, area, None, found.loss, found.quality)
 
 
 class PlacedChips:
@@ -118,6 +129,11 @@ class PlacedChips:
         """Names of the models."""
         return tuple(model.name for model in self.placing.models)
 
+    @property
+    def measured(self) -> bool:
+        """Whether some models' prices have losses."""
+        return any(model.data is not None for model in self.placing.models)
+
     def figures(self, designs: DesignList) -> Mapping[str, Any]:
         """Figures of chips by name: [chip]."""
         return self.chips.figures(designs)
@@ -126,7 +142,10 @@ class PlacedChips:
         """What prices of each model depend on."""
         placing = self.placing
         settings = repr(sorted(asdict(placing.settings).items()))
-        digests = [digest_of([model.digest, [list(dim) for dim in model.dims]]) for model in placing.models]
+        digests = [
+            digest_of([model.digest, [list(dim) for dim in model.dims], model.data and model.data.digest])
+            for model in placing.models
+        ]
         return [Context(space_digest(placing.space), digest, placing.version, settings) for digest in digests]
 
     def prices(self, wanted: Sequence[Wanted], done: Callable[[int, Design, Price, bool], None]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,18 @@ from ..front import table
 from ..summary import energy_text, time_text
 from .archived import Archived
 from .baselines import Baseline, reductions
-from .evaluators import Evaluator, Task
+from .evaluators import Evaluator, Task, figures_of
 from .objectives import NS_IN_MS, PJ_IN_MJ
 from .pareto import Front
+from .quality import Measuring
 from .ranking import Found
 from .space import Design, Space
 from .staged import Staged
 from .study import Study
 
 Summary = dict[str, Any]
-FRONT_COLUMNS = ("energy_mj", "latency_ms", "area_mm2", "chips")
+FRONT_COLUMNS = ("energy_mj", "latency_ms", "area_mm2", "loss")
+"""Of a front file, beside the number of chips and their variables; the last one where losses are measured."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Answer:
     """Both ranks of the chips that were placed, where the search is in two stages."""
     used: Archived | None = None
     """What kept the prices, where they were kept."""
+    measuring: Measuring | None = None
+    """How losses were measured, where they were."""
 
     @property
     def space(self) -> Space:
@@ -56,14 +60,21 @@ class Answer:
 
 
 def per_model(evaluator: Evaluator, task: Task, design: Design) -> dict[str, dict[str, float]]:
-    """What a chip costs each model, once: energy_pj, latency_ns, and the objective's score for that model alone."""
+    """What a chip costs each model, once: energy_pj, latency_ns, and the objective's score for that model alone.
+
+    Those that were measured have loss and quality too.
+    """
     scores, figures = evaluator.evaluate([design]), evaluator.figures([design])
     cost = figures.get("cost")
     result: dict[str, dict[str, float]] = {}
     for index, name in enumerate(evaluator.models):
         energy, latency = float(scores.energy_pj[index, 0]), float(scores.latency_ns[index, 0])
-        score = task.objective.alone().score(energy * PJ_IN_MJ, latency * NS_IN_MS, scores.area_mm2[0], cost)
-        result[name] = {"energy_pj": energy, "latency_ns": latency, "score": float(np.ravel(score)[0])}
+        noisy: dict[str, float] = {}
+        if scores.loss is not None and scores.quality is not None and not np.isnan(scores.loss[index, 0]):
+            noisy = {"loss": float(scores.loss[index, 0]), "quality": float(scores.quality[index, 0])}
+        costs = energy * PJ_IN_MJ, latency * NS_IN_MS, scores.area_mm2[0], cost
+        score = task.objective.alone().score(*costs, noisy.get("quality"))
+        result[name] = {"energy_pj": energy, "latency_ns": latency, "score": float(np.ravel(score)[0]), **noisy}
     return result
 
 
@@ -100,6 +111,8 @@ def summarise(answer: Answer) -> Summary:
         summary["front"] = {"points": len(answer.front.chips), "exact": answer.front.exact}
     if answer.staged is not None:
         summary["staged"] = _staged(answer.staged, space)
+    if answer.measuring is not None:
+        summary["quality"] = asdict(answer.measuring)
     if answer.used is not None:
         summary["prices"] = {"found": answer.used.found, "made": answer.used.priced, "failed": len(answer.used.reasons)}
     return summary
@@ -175,13 +188,18 @@ def for_people(answer: Answer, summary: Summary) -> str:
         if not each.on:
             lines.append(f"{each.name} ({each.require.text}) is off{f': {each.note}' if each.note else ''}")
     if answer.front is not None:
-        lines.append(f"front in energy, latency and area: {len(answer.front.chips)} points")
+        axes = "energy, latency and area" if answer.measuring is None else "energy, latency, area and loss"
+        lines.append(f"front in {axes}: {len(answer.front.chips)} points")
     baselines = [each.name for each in answer.baselines]
-    head = ["model", "energy", "latency", "score", *(f"less than {each}" for each in baselines)]
+    noisy = [] if answer.measuring is None else ["loss"]
+    head = ["model", "energy", "latency", "score", *noisy, *(f"less than {each}" for each in baselines)]
     rows = [head]
     for name, one in summary["per_model"].items():
+        loss = [f"{one['loss']:.3g}" if "loss" in one else "-" for _ in noisy]
         less = [f"{summary['baselines'][each]['per_model'][name]['reduction']:.1%}" for each in baselines]
-        rows.append([name, energy_text(one["energy_pj"]), time_text(one["latency_ns"]), f"{one['score']:.4g}", *less])
+        rows.append(
+            [name, energy_text(one["energy_pj"]), time_text(one["latency_ns"]), f"{one['score']:.4g}", *loss, *less]
+        )
     return "\n".join([*lines, table(rows, [False] + [True] * (len(head) - 1))])
 
 
@@ -205,13 +223,13 @@ def chip_file(answer: Answer, models: Sequence[str]) -> str:
 
 
 def front_file(answer: Answer, as_json: bool) -> str:
-    """The front as JSON or CSV: FRONT_COLUMNS and the variables of a chip of each point."""
+    """The front as JSON or CSV: FRONT_COLUMNS, `chips` and the variables of a chip of each point."""
     assert answer.front is not None
     chips, space = answer.front.chips, answer.space
     rows: list[Summary] = []
     for index in range(len(chips)):
-        figures = (chips.energy_mj, chips.latency_ms, chips.area_mm2, answer.front.count)
-        own = {name: values[index].item() for name, values in zip(FRONT_COLUMNS, figures, strict=True)}
+        own = {name: each[index].item() for name, each in zip(FRONT_COLUMNS, figures_of(chips), strict=False)}
+        own["chips"] = answer.front.count[index].item()
         rows.append(own | space.values(space.design(int(chips.number[index]))))
     if as_json:
         return json.dumps({"exact": answer.front.exact, "points": rows}, indent=2, allow_nan=False) + "\n"

@@ -41,6 +41,22 @@ def front_figure(front: Front, space: Space, best: int) -> str:
     return plot.svg()
 
 
+def loss_figure(front: Front, space: Space, best: int) -> str:
+    """Loss under noise over the score, that to its logarithm, of the chips of the front; the best chip ringed."""
+    chips = front.chips
+    assert chips.loss is not None
+    losses, scores = chips.loss.tolist(), chips.score.tolist()
+    across = Axis.around(scores, "score", log=True)
+    plot = Plot(across, Axis.around([0.0, *losses], "loss promised, worst of the models"), 900, 320, right=170)
+    for number, score, loss in zip(chips.number.tolist(), scores, losses, strict=True):
+        told = f"loss {loss:.3g}, score {score:.4g}: {told_values(space.values(space.design(number)))}"
+        plot.point(score, loss, COLOURS[0], 5, told)
+        if number == best:
+            plot.point(score, loss, "black", 8, "the best chip", hollow=True)
+    _legend(plot, [("ring", "best chip")])
+    return plot.svg()
+
+
 def convergence_figure(study: Study) -> str:
     """How far the best score so far is above the proven optimum, over the chips visited, both to their logarithms."""
     least = study.optimum

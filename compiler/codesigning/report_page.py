@@ -6,8 +6,10 @@ from math import isinf
 from typing import Any
 
 from ..summary import energy_text, time_text
+from .pareto import Front
 from .report import Answer, Summary, for_people
-from .report_figures import convergence_figure, front_figure, own_figure, told_values, worth_figure
+from .report_figures import convergence_figure, front_figure, loss_figure, own_figure, told_values, worth_figure
+from .space import Space
 from .study import Study, Worth
 
 _STYLE = """
@@ -45,12 +47,7 @@ def page(answer: Answer, summary: Summary) -> str:
             f"<p>{escape(told_values(best['variables']))}; {best['area_mm2']:.4g} mm2</p>"
             f'<p class="note">{escape(_told(answer, summary))}</p>',
         ),
-        _section(
-            "The front",
-            f'<p class="note">{_count(len(study.front.chips), "point")}: chips that no other one beats in energy, '
-            f"latency and area{'' if study.front.exact else ', of those that the search visited'}. Rest the pointer on "
-            f"a dot to read its chip.</p>{front_figure(study.front, space, int(answer.found.top.number[0]))}",
-        ),
+        _section("The front", _front(study.front, space, int(answer.found.top.number[0]))),
         _section("How the searches converge", _convergence(study)),
         _section("What each variable is worth", _worth(study, float(answer.found.top.score[0]))),
         _section("The joint chip beside each model's own best", _own(answer, summary, study)),
@@ -79,6 +76,17 @@ def _told(answer: Answer, summary: Summary) -> str:
     lines = for_people(answer, summary).splitlines()
     off = [line for line in lines if " is off" in line]
     return "; ".join([lines[0], lines[3], *off])
+
+
+def _front(front: Front, space: Space, best: int) -> str:
+    noisy = front.chips.loss is not None
+    axes = "energy, latency, area and loss under noise" if noisy else "energy, latency and area"
+    figures = front_figure(front, space, best) + (loss_figure(front, space, best) if noisy else "")
+    return (
+        f'<p class="note">{_count(len(front.chips), "point")}: chips that no other one beats in {axes}'
+        f"{'' if front.exact else ', of those that the search visited'}. Rest the pointer on "
+        f"a dot to read its chip.</p>{figures}"
+    )
 
 
 def _convergence(study: Study) -> str:

@@ -1,11 +1,9 @@
 """Search in two stages: rank all chips by what costs little, then place and simulate the best ones anew.
 
-A space of the template is ranked by its closed form. Any other is ranked by bounds that no plan is below (module
-`staged_bound`): there a chip whose bound is above the best price found cannot be the best one, so that the second stage
-may end early, and then what it found is proven.
+A space of the template is ranked by its closed form, any other by bounds that no plan is below (`staged_bound`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,9 +18,6 @@ from .space import Design
 MOST_CHIPS = 2_000_000
 """Of a space that is ranked by bounds."""
 _BLOCK = 4096
-
-Told = Callable[[int], None]
-"""Takes the number of chips that are placed."""
 
 
 @dataclass(frozen=True)
@@ -46,43 +41,22 @@ class Staged:
     """How the first stage ranked: "closed form" or "bound"."""
 
 
-def staged_closed_form(form: ClosedForm, placed: Task, count: int = KEPT, told: Told = lambda done: None) -> Staged:
-    """The `count` best chips of the closed form, placed; `placed` is of the same space and has the same objective.
-
-    Nothing is proven: what the two stages cost a chip may differ by any amount.
-    """
-    best = exhaustive(form, placed.objective).top.at(slice(count))
-    judged = placed.judged([placed.space.design(number) for number in best.number.tolist()])
-    told(len(judged))
-    return Staged(found_of_visited(judged), _ranked(best, judged), "closed form")
+def staged_closed_form(form: ClosedForm, placed: Task, count: int = KEPT) -> Staged:
+    """The `count` best chips of the closed form, placed; `placed` is of the same space and has the same objective."""
+    return _staged(exhaustive(form, placed.objective).top.at(slice(count)), placed, "closed form")
 
 
-def staged_by_bound(
-    bound: Task,
-    placed: Task,
-    count: int = KEPT,
-    told: Told = lambda done: None,
-    at_once: int = 1,
-    simulated: bool = False,
-) -> Staged:
-    """At most `count` chips in the order of their bounds, placed; ends where no chip that is left can be better.
-
-    `bound` has prices that are never above those of `placed`. Chips are placed `at_once` together. What a simulator
-    finds may be below what placement predicts, if not by much, so that with prices of one nothing counts as proven.
-    """
+def staged_by_bound(bound: Task, placed: Task, count: int = KEPT) -> Staged:
+    """The `count` chips of least bound, placed; `feasible` of what is found is of the whole space."""
     feasible = all_by_bound(bound)
-    best = best_first(feasible, count)
-    judged = _placed(placed, best, told, at_once)
-    visited = found_of_visited(judged)
-    # Those placed are the first of the order; of the others none is better whose bound is not below the best price.
-    least = visited.top.score[0] if len(visited.top) else np.inf
-    others = feasible.at(~np.isin(feasible.number, judged.number))
-    decided = int(np.count_nonzero(others.score >= least))
-    proven = bool(len(visited.top)) and decided == len(others) and not simulated
-    size = bound.space.size if proven else len(judged) + decided
-    # How many chips are near the best is known of those placed alone, and is told as such.
-    found = replace(visited, proven=proven, evaluated=size, feasible=len(feasible))
-    return Staged(found, _ranked(best.at(np.isin(best.number, judged.number)), judged), "bound")
+    staged = _staged(best_first(feasible, count), placed, "bound")
+    return replace(staged, found=replace(staged.found, feasible=len(feasible)))
+
+
+def _staged(best: Judged, placed: Task, first: str) -> Staged:
+    """Chips of the first stage, placed. Nothing is proven: what the two stages cost a chip may differ by any amount."""
+    judged = placed.judged([placed.space.design(number) for number in best.number.tolist()])
+    return Staged(found_of_visited(judged), _ranked(best, judged), first)
 
 
 def all_by_bound(bound: Task) -> Judged:
@@ -100,21 +74,6 @@ def all_by_bound(bound: Task) -> Judged:
     parts = [bound.judged(kept[first : first + _BLOCK]) for first in range(0, len(kept), _BLOCK)]
     judged = Judged.joined(parts)
     return judged.at(judged.feasible)
-
-
-def _placed(placed: Task, best: Judged, told: Told, at_once: int) -> Judged:
-    """Prices of chips in this order, until the bounds of those left are not below the best price."""
-    parts: list[Judged] = []
-    least = np.inf
-    for first in range(0, len(best), at_once):
-        if best.score[first] >= least:
-            break
-        numbers = best.number[first : first + at_once].tolist()
-        parts.append(placed.judged([placed.space.design(number) for number in numbers]))
-        feasible = parts[-1].score[parts[-1].feasible]
-        least = min(least, float(feasible.min(initial=np.inf)))
-        told(first + len(numbers))
-    return Judged.joined(parts)
 
 
 def _ranked(best: Judged, judged: Judged) -> tuple[Restaged, ...]:

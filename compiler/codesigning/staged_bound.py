@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from ...runtime_sim.chip import chip_from_tree
 from ...runtime_sim.errors import InputError
 from .evaluators import Scores
+from .joint_bound import Column, Operators, Tier, column_of, least_product
 from .placed import PlacedChips, Placing, lowered
 from .space import Design, DesignList, Space
 
@@ -55,6 +56,8 @@ class TierBound:
     fixed_ns: float
     fixed_pj: float
     arrays: int
+    stay_column: Column
+    pass_column: Column
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,33 @@ class LeastCosts:
         scores = [self._model(model, versions, figures, len(index)) for model in range(len(self.models))]
         energy, latency = (np.stack([each[at] for each in scores]) for at in (0, 1))
         return Scores(energy, latency, np.asarray(figures["area_mm2"], np.float64))
+
+    def of_products(self, designs: Sequence[Design]) -> Scores:
+        """Energies and latencies whose product, of each model, no plan is below (see `joint_bound`); for objectives in
+        which they occur as that product alone."""
+        least = self.evaluate(designs)
+        index = np.asarray(designs, np.int64).reshape(-1, len(self.space.shape))
+        figures = self.figures(index)
+        versions = {tier: self._versions(tier, index, figures) for tier in self.placed.chips.tiers}
+        static = np.broadcast_to(figures["static_power_mw"], len(index))
+        energy = least.energy_pj.copy()
+        for model, chip in np.ndindex(*energy.shape):
+            keys = {tier: keys[chip] for tier, keys in versions.items() if keys[chip] is not None}
+            found = {tier: self._known[model, tier, key] for tier, key in keys.items() if key is not None}
+            bounds = [each for each in found.values() if each is not None]
+            digital, latency_ns = found["digital"], float(least.latency_ns[model, chip])
+            if digital is None or len(bounds) < len(found) or not np.isfinite(energy[model, chip]):
+                continue
+            ends = latency_ns, float(energy[model, chip] - static[chip] * latency_ns)
+            product = least_product(
+                Operators(digital.outputs / digital.operators, digital.operators),
+                [Tier(each.stay_column, each.pass_column, each.arrays) for each in bounds],
+                (digital.fixed_ns, digital.fixed_pj),
+                float(static[chip]),
+                ends,
+            )
+            energy[model, chip] = max(energy[model, chip], product / latency_ns)
+        return Scores(energy, least.latency_ns, least.area_mm2)
 
     def _versions(self, tier: str, index: Ints, figures: Mapping[str, Any]) -> list[bytes | None]:
         """What tells versions of a tier apart, for each chip; None where it has none of it."""
@@ -219,12 +249,14 @@ def _tier_bound(module: Any, chip: Any, tier: str, min_bits: int) -> TierBound:
     place, kinds = problem.tiers.index(tier), list(dict.fromkeys(products))
     rates, costs = np.zeros((2, len(kinds))), np.full((2, len(kinds)), np.inf)
     outputs, weights, array_ns = np.zeros(len(kinds)), np.zeros(len(kinds)), np.full(len(kinds), np.inf)
+    tables: list[list[Any]] = [[None] * len(kinds), [None] * len(kinds)]
     for at, (kind, product) in enumerate(zip(problem.types, kinds, strict=True)):
         one = next(family for family in kind.families if family.rounds == 1)
         outputs[at] = one.last * kind.multiplicity
         weights[at] = product.k * product.total_outputs * kind.multiplicity if product.static else 0
         for table in (table for family in kind.families for table in family.tables if table.tier == place):
             row = 0 if table.mode == RESIDENT else 1
+            tables[row][at] = table if any(table is each for each in one.tables) else tables[row][at]
             made = table.outputs[:, None].astype(np.float64)
             with np.errstate(divide="ignore"):
                 rates[row, at] = max(rates[row, at], float((made * 1000 / table.floor_latency_ps).max(initial=0.0)))
@@ -235,4 +267,5 @@ def _tier_bound(module: Any, chip: Any, tier: str, min_bits: int) -> TierBound:
     fixed = problem.fixed_latency_ps / 1000, problem.fixed_energy_pj
     operators = np.array([kind.multiplicity for kind in problem.types], np.float64)
     of_parts = rates[0], rates[1], costs[0], costs[1], array_ns
-    return TierBound(*of_parts, operators, outputs, weights, *fixed, int(problem.arrays[place]))
+    columns = [column_of(tables[row], outputs / operators, row == 0) for row in (0, 1)]
+    return TierBound(*of_parts, operators, outputs, weights, *fixed, int(problem.arrays[place]), *columns)

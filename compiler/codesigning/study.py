@@ -13,7 +13,7 @@ from .closed_form import ClosedForm
 from .evaluators import Judged, Task
 from .exhaustive import all_feasible, exhaustive
 from .objectives import NS_IN_MS, PJ_IN_MJ, Objective
-from .pareto import Front, front
+from .pareto import Front, front, front_with_loss
 from .ranking import Found, best_of
 from .space import Design, Scalar, Space
 
@@ -90,7 +90,8 @@ def study_of_visited(task: Task, found: Found, name: str) -> Study:
     scores, figures = task.evaluator.evaluate(designs), task.evaluator.figures(designs)
     for place, model in enumerate(task.evaluator.models):
         energy, latency = scores.energy_pj[place] * PJ_IN_MJ, scores.latency_ns[place] * NS_IN_MS
-        score = task.objective.alone().score(energy, latency, kept.area_mm2, figures.get("cost"))
+        quality = None if scores.quality is None else np.nan_to_num(scores.quality[place], nan=1.0)
+        score = task.objective.alone().score(energy, latency, kept.area_mm2, figures.get("cost"), quality)
         judged = Judged(
             kept.number, np.broadcast_to(score, energy.shape), kept.violation, kept.area_mm2, energy, latency
         )
@@ -116,8 +117,8 @@ def exact_front(form: ClosedForm, objective: Objective, told: Callable[[int], No
 def visited_front(found: Found) -> Front:
     """The front of the chips that a search visited."""
     assert found.visited is not None
-    chips, count = front([found.visited.at(found.visited.feasible)])
-    return Front(chips, count, False)
+    kept = found.visited.at(found.visited.feasible)
+    return Front(*(front([kept]) if kept.loss is None else front_with_loss(kept)), False)
 
 
 def _least(form: ClosedForm, objective: Objective) -> list[dict[int, float]]:
