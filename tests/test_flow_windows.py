@@ -32,8 +32,7 @@ def read_rows(path: Path) -> Rows:
         if isinstance(op, MvmOp) and op.window is not None:
             return rows_of(op.window, op)
         if isinstance(op, DigitalOp) and (reads := digital_reads(op)) is not None:
-            ((rows,),) = reads[0] or ()
-            return rows
+            return next(rows for path in reads[0] or () for rows in path)
     raise AssertionError("no operator with a window")
 
 
