@@ -59,7 +59,7 @@ def varied(**values: Any) -> dict[str, Any]:
     [
         ({"variable": {}}, "small.yaml: variable: expected one of the fields name, description"),
         ({"name": 3}, "small.yaml: name: expected a line of text, got 3"),
-        ({"base": "imc-sarm"}, "target 'imc-sarm': expected the path of a chip file or one of"),
+        ({"base": "imc-sarm"}, "small.yaml: base: 'imc-sarm': expected the path of a chip file or one of"),
         ({"variables": {}}, "small.yaml: variables: expected at least one, got none"),
         ({"variables": {"tiers.imc.vlt": [1]}}, "small.yaml: variables: expected the path of a field of chip imc-sram"),
         ({"variables": {"tiers.imc": [1]}}, "got 'tiers.imc' ('imc' is none)"),

@@ -1,4 +1,5 @@
-"""Which of several chips is the best: by score, where scores are equal by area, energy, latency, values of variables.
+"""Which of several chips is the best: by score, where scores are equal by area, energy, latency, loss where it is
+measured, values of variables.
 
 Sums of the same numbers in another order differ in the last bit, so figures within 1e-9 of the least count as equal.
 """
@@ -46,22 +47,27 @@ def near_least(values: Floats) -> NDArray[np.bool_]:
 
 
 def best_of(judged: Judged) -> int:
-    """The position of the best chip: least violation, then score, area, energy, latency, number."""
+    """The position of the best chip: least violation, then score, area, energy, latency, loss, number."""
     places = np.arange(len(judged))
-    for name in ("violation", "score", "area_mm2", "energy_mj", "latency_ms"):
-        values = getattr(judged, name)[places]
+    for key in _keys(judged):
+        values = key[places]
         if not np.isfinite(values).any():
             continue
         places = places[near_least(values)]
     return int(places[np.argmin(judged.number[places])])
 
 
+def _keys(judged: Judged) -> list[Floats]:
+    """What chips are ranked by, before their numbers."""
+    loss = [] if judged.loss is None else [judged.loss]
+    return [judged.violation, judged.score, judged.area_mm2, judged.energy_mj, judged.latency_ms, *loss]
+
+
 def best_first(judged: Judged, count: int) -> Judged:
     """The `count` best chips, which keep the constraints, best first; the first is that of `best_of`."""
     if not len(judged):
         return judged
-    keys = (rounded(getattr(judged, name)) for name in ("latency_ms", "energy_mj", "area_mm2", "score", "violation"))
-    order = np.lexsort((judged.number, *keys))
+    order = np.lexsort((judged.number, *map(rounded, reversed(_keys(judged)))))
     best = best_of(judged)
     order = np.concatenate([[best], order[order != best]])[:count]
     return judged.at(order)

@@ -53,7 +53,8 @@ def loss_figure(front: Front, space: Space, best: int) -> str:
         plot.point(score, loss, COLOURS[0], 5, told)
         if number == best:
             plot.point(score, loss, "black", 8, "the best chip", hollow=True)
-    _legend(plot, [("ring", "best chip")])
+    if best in chips.number.tolist():
+        _legend(plot, [("ring", "best chip")])
     return plot.svg()
 
 

@@ -22,7 +22,9 @@ p { margin: 4px 0 10px; } .note { color: #5c6570; font-size: 13px; }
 .many { display: flex; flex-wrap: wrap; gap: 8px; } .many svg { width: 300px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
 th, td { text-align: right; padding: 3px 12px 3px 0; border-bottom: 1px solid #edeff2; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } th { font-weight: 600; color: #5c6570; }
+th:first-child, td:first-child { text-align: left; }
+.told td:last-child, .told th:last-child { text-align: left; white-space: normal; padding-left: 12px; }
+th { font-weight: 600; color: #5c6570; }
 .big { font-size: 28px; font-weight: 600; } .unit { font-size: 15px; color: #5c6570; font-weight: 400; }
 .tag { display: inline-block; padding: 1px 10px; border-radius: 10px; background: #e6f4ea; color: #1d6b34; }
 .tag.open { background: #fdf1dc; color: #8a5a00; } summary { cursor: pointer; }
@@ -93,13 +95,13 @@ def _convergence(study: Study) -> str:
     if not any(study.courses.values()):
         return "<p>No search found a chip that keeps the constraints.</p>"
     least = study.optimum
-    against = "the proven optimum" if least is not None else "each other; no optimum is proven for this space"
+    against = "Held against the proven optimum." if least is not None else "No optimum is proven for this space."
     rows: list[Sequence[str]] = [("search", "chips visited", "best score", "above the optimum", "best found after")]
     for name, course in study.courses.items():
         if course:
             above = "-" if least is None else f"{max(course[-1][1] / least - 1, 0.0):.2%}"
             rows.append((name, f"{study.ends[name]:,}", f"{course[-1][1]:.6g}", above, f"{course[-1][0]:,}"))
-    return f'<p class="note">Held against {against}.</p>{convergence_figure(study)}{_table(rows)}'
+    return f'<p class="note">{against}</p>{convergence_figure(study)}{_table(rows)}'
 
 
 def _worth(study: Study, best: float) -> str:
@@ -129,16 +131,21 @@ def _spread(worth: Sequence[Worth]) -> float:
 def _own(answer: Answer, summary: Summary, study: Study) -> str:
     joint = {name: one["score"] for name, one in summary["per_model"].items()}
     own = {name: score for name, (_, score) in study.own.items()}
-    rows: list[Sequence[str]] = [("model", "energy", "latency", "score", "own best", "times", "its own best chip")]
+    noisy = [] if answer.measuring is None else ["loss"]
+    head = ("model", "energy", "latency", *noisy, "score", "own best", "times", "its own best chip")
+    rows: list[Sequence[str]] = [head]
     for name, one in summary["per_model"].items():
+        loss = [f"{one['loss']:.3g}" if "loss" in one else "-" for _ in noisy]
         design, score = study.own[name]
         chip = told_values(answer.space.values(design))
         energy, latency = energy_text(one["energy_pj"]), time_text(one["latency_ns"])
-        rows.append((name, energy, latency, f"{one['score']:.4g}", f"{score:.4g}", f"{one['score'] / score:.3g}", chip))
+        own_best = f"{one['score']:.4g}", f"{score:.4g}", f"{one['score'] / score:.3g}"
+        rows.append((name, energy, latency, *loss, *own_best, chip))
     of = "" if study.whole else ", of the chips that the search visited"
     return (
         f'<p class="note">Each model\'s own best chip under the same constraints{of}: what it costs a model to share. '
-        f"The score is that of one model alone.</p>{own_figure(joint, own)}{_table(rows)}"
+        f"The score is that of one model alone.</p>{own_figure(joint, own)}"
+        f'<div class="told">{_table(rows)}</div>'
     )
 
 

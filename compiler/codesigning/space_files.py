@@ -54,7 +54,10 @@ def space_from_tree(tree: object, source: str, folder: Path) -> Space:
             raise InputError(f"{source}: {name}: expected a line of text, got {text!r}")
     base = str(texts["base"])
     is_path = "/" in base or base.endswith((".yaml", ".yml"))
-    chip = load_chip(str(folder / base) if is_path else base)
+    try:
+        chip = load_chip(str(folder / base) if is_path else base)
+    except InputError as error:
+        raise InputError(f"{source}: base: {str(error).removeprefix('target ')}") from None
     plain = chip_tree(chip)
     variables = _variables(fields["variables"], plain, source)
     names = [variable.name for variable in variables]
