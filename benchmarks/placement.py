@@ -129,7 +129,7 @@ class Table:
         tiers = [f"homogeneous:{tier}" for tier in chip_from_ir(module).tiers]
         for strategy in (*tiers, *baselines):
             try:
-                other = placed(module, strategy, objective, SECONDS)
+                other = placed(module, strategy, objective, time_limit_s)
             except InputError:
                 continue
             self.errors.append(abs(other.error))

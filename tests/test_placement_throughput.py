@@ -14,16 +14,25 @@ from h3c.passes.placement.options import priced
 from h3c.passes.placement.parts import Prices
 from h3c.passes.placement.periods import Relaxation
 from h3c.passes.placement.problem import RESIDENT, REWRITTEN, STREAMED, Family, Ints, PlacementError
+from h3c.passes.placement.rules import Rule
 from h3c.passes.placement.separate import cheapest, least_cost
+from h3c.passes.placement.tables import PartKind
 from h3c.passes.placement.throughput import solve_throughput
+from h3c.passes.placement.tree import grown
 
 PRICER = ToyPricer((ToyTier(7, 2, 30, 3, 1.0), ToyTier(4, 3, 45, 20, 0.5), ToyTier(0, 1, 25, 0, 4.0)), 2)
 Busy = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 """Busy time by resource, resident arrays, scratch arrays."""
 
 
-def rounds_of(pricer: ToyPricer, toy: ToyProduct, total: int) -> Iterator[tuple[tuple[object, ...], Busy]]:
-    """What a round of `total` outputs takes, for every split and all copies, with the parts (kind, outputs, copies)."""
+Part = tuple[PartKind, int]
+"""A kind of part, and its copies."""
+
+
+def rounds_of(
+    pricer: ToyPricer, toy: ToyProduct, total: int
+) -> Iterator[tuple[tuple[Part, ...], tuple[int, ...], Busy]]:
+    """What a round of `total` outputs takes, for every split and all copies, with its parts and their outputs."""
     by_tier = [[None, *(k for k in pricer.kinds(toy) if k.tier == t)] for t in range(len(pricer.toys))]
     for kinds in product(*by_tier):
         used = [kind for kind in kinds if kind is not None]
@@ -37,16 +46,16 @@ def rounds_of(pricer: ToyPricer, toy: ToyProduct, total: int) -> Iterator[tuple[
                     busy[kind.tier] += int(price.latency_ps)
                     busy[-1] += int(price.shared_ps[0])
                     {RESIDENT: resident, REWRITTEN: scratch}.get(kind.mode, [0] * 3)[kind.tier] += int(price.arrays)
-                yield tuple(zip(used, copies, strict=True)), (tuple(busy), tuple(resident), tuple(scratch))
+                yield tuple(zip(used, copies, strict=True)), split, (tuple(busy), tuple(resident), tuple(scratch))
 
 
 def ways(pricer: ToyPricer, toy: ToyProduct, family: Family) -> set[Busy]:
     """All ways to run an operator in the rounds of `family`; the last round may be split otherwise."""
-    full = set(rounds_of(pricer, toy, family.outputs))
+    full = {(parts, each) for parts, _, each in rounds_of(pricer, toy, family.outputs)}
     if family.rounds == 1:
         return {each for _, each in full}
     result: set[Busy] = set()
-    for parts, last in rounds_of(pricer, toy, family.last):
+    for parts, _, last in rounds_of(pricer, toy, family.last):
         for others, each in full:
             if parts == others:
                 busy, resident = (
@@ -77,7 +86,7 @@ def test_the_bound_holds_for_every_plan_and_the_plan_is_near(products: list[ToyP
 
 
 def test_the_least_over_boxes_is_below_every_plan() -> None:
-    rng, boxes = np.random.default_rng(7), 0
+    rng, boxes, cut = np.random.default_rng(7), 0, 0
     for _ in range(100):
         problem = random_problem(rng, "throughput")
         best = min((plan.period_ps for plan in plans(problem)), default=None)
@@ -90,7 +99,14 @@ def test_the_least_over_boxes_is_below_every_plan() -> None:
             best / 1000 * (1 + 1e-9)
         )
         boxes += len(leaves) - 1
-    assert boxes > 5
+        # Cut by rules, the least leaf is no better than the best plan, and often as good; its options are remembered.
+        relaxation = Relaxation(problem, np.inf)
+        few = relaxation.leaves()
+        leaves, used = grown(relaxation, few, best or 1.0, 40)
+        assert best is None or leaves[0].value <= best * (1 + 1e-6)
+        if best is not None and min(leaf.value for leaf in few) < 0.99 * best <= leaves[0].value:
+            cut += len(used) > 0
+    assert min(boxes, cut) > 5
 
 
 def test_an_operator_costs_at_least_the_sum_of_its_cheapest_parts() -> None:
@@ -110,6 +126,31 @@ def test_an_operator_costs_at_least_the_sum_of_its_cheapest_parts() -> None:
             held = option.resident[0] @ resident + option.scratch[0] @ rewritten
             assert option.busy_ps[0] @ busy + held == pytest.approx(min(costs))
             assert bounds[-1] > 0.8 * min(costs)
+
+
+def test_a_rule_costs_each_operator_that_has_its_property() -> None:
+    """Bounds of operators with rules at prices, of either sign, are below all splits, and with all rows near them."""
+    rng, toy = np.random.default_rng(9), ToyProduct(3, 9, 2)
+    family = next(f for f in toy_problem(PRICER, [toy], "throughput", 0.0).types[0].families if f.rounds == 1)
+    every = [each for each in rounds_of(PRICER, toy, 9) if fits(each[2], PRICER.arrays)]
+    for _ in range(40):
+        busy, free = rng.dirichlet(np.ones(4)), np.zeros(3)
+        measure = str(rng.choice(["outputs", "copies", "mode"]))
+        tier = int(rng.integers(0, 3 if measure == "outputs" else 2))
+        rule = Rule(0, measure, tier, float(rng.choice([0.5, 1.5, 4.0])), True, 0)
+        price = float(rng.normal(0, 200))
+        prices = Prices(0.0, 0.0, free, free, free, PRICER.arrays, PRICER.arrays, busy, rules=((rule, price),))
+        least = min(cost_of(figures, prices) + price * has(rule, parts, split) for parts, split, figures in every)
+        bounds = [least_cost(family, prices, rows) for rows in (1, 3, 1000)]
+        assert max(bounds) <= least + 1e-9 * abs(least)
+        assert bounds[-1] >= least - 0.35 * abs(least) - 1e-6
+
+
+def has(rule: Rule, parts: tuple[Part, ...], split: tuple[int, ...]) -> bool:
+    for (kind, copies), outputs in zip(parts, split, strict=True):
+        if kind.tier == rule.tier:
+            return {"outputs": outputs, "copies": copies, "mode": kind.mode}[rule.measure] > rule.above
+    return False
 
 
 def cost_of(figures: Busy, prices: Prices) -> float:

@@ -10,6 +10,7 @@ from itertools import product as combinations
 import numpy as np
 
 from .problem import RESIDENT, STREAMED, Family, Floats, Ints, PartTable
+from .rules import Rule
 
 ROUNDING_PS = 64
 """Shared times are linear in outputs but for this: whole picoseconds in each of 32 chunks, in two stages."""
@@ -42,6 +43,8 @@ class Prices:
     busy: Floats = field(default_factory=lambda: np.zeros(0))
     losses: tuple[LossLine, ...] = (LossLine(),)
     """Lines below what a split costs by its loss; each holds for all splits."""
+    rules: tuple[tuple[Rule, float], ...] = ()
+    """Rules with what an operator costs that has their property, which may be negative; `separate` knows them."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from .options import fitting, priced
 from .parts import Prices
 from .problem import Floats, Ints, OptionSet, PlacementError, Problem
 from .relaxation import Box, Master, Pool, constant_term
+from .rules import Rule, next_rule
 from .separate import cheapest, least_cost
 
 SAFE = 1 - 1e-9
@@ -36,6 +37,8 @@ NEAR, FACTORS = 0.02, (0.8, 1.25)
 """How much an option may cost beyond the least, relatively, that is made at one price changed by such a factor."""
 BRANCHES, SPREAD = 24, 2e-3
 """At most so many boxes are cut, where the mixing of scratch may matter by so much, relatively."""
+RULED = 0.1
+"""The most that a rule may cost, as a share of what operators take one by one."""
 LEVELS = (32, 128, 1024)
 """Rows of tables that the bound of an operator looks at, finer where it is loose."""
 CLOSE = 5e-4
@@ -45,7 +48,7 @@ CLOSE = 5e-4
 class Program(Master):
     """The relaxation over some columns with the period as its cost, as a share of `scale`."""
 
-    def __init__(self, pool: Pool, fixed: Floats, scale: float, box: Box) -> None:
+    def __init__(self, pool: Pool, fixed: Floats, scale: float, box: Box, rules: tuple[Rule, ...] = ()) -> None:
         super().__init__(pool, np.zeros(len(pool)), box)
         self.period: Any = self.solver.NumVar(0.0, self.solver.infinity(), "period")
         self.solver.Objective().SetCoefficient(self.period, 1.0)
@@ -55,6 +58,13 @@ class Program(Master):
             row = self.solver.Constraint(-self.solver.infinity(), -ps / scale)
             row.SetCoefficient(self.period, -1.0)
             self.busy.append(row)
+        self.rules: list[tuple[Rule, Any, Any]] = []
+        for rule in rules:
+            row = self.solver.Constraint(-self.solver.infinity(), rule.sign * rule.count)
+            # A price so high that no plan is worth it, and no higher: bounds of operators have to bear it.
+            self._excess(row, RULED)
+            has = rule.of_options(pool.problem.types[rule.kind].options)
+            self.rules.append((rule, has, row))
 
     def add(self, columns: Ints) -> None:
         first = len(self.shares)
@@ -62,18 +72,23 @@ class Program(Master):
         for share, option in zip(self.shares[first:], columns.tolist(), strict=True):
             for row, ps in zip(self.busy, self.pool.busy[option].tolist(), strict=True):
                 row.SetCoefficient(share, ps / self.scale)
+            kind = int(self.pool.kind[option])
+            for rule, has, row in self.rules:
+                if rule.kind == kind and has[option - self.pool.start[kind]]:
+                    row.SetCoefficient(share, rule.sign)
 
     def solve(self) -> tuple[float, Floats, Floats, Floats]:
         result = super().solve()
         self.value = result[0] * self.scale
         weights = np.array([max(0.0, -row.dual_value()) for row in self.busy])
+        self.rule_prices = tuple(max(0.0, -row.dual_value()) * self.scale for _, _, row in self.rules)
         self.weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(weights), 1 / len(weights))
         return result
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A box of scratch pools with multipliers, in ps: of resources (sum 1), arrays, scratch and budgets.
+    """A box of scratch pools, and rules, with multipliers in ps: of resources (sum 1), arrays, scratch, budgets, rules.
 
     `kinds` and `options` are the solution's options, which stay where they are when others are added; none where the
     options at hand have no solution in the box. `pools` are shares of the tiers. `value` bounds plans of the options,
@@ -91,6 +106,13 @@ class Leaf:
     shares: Floats
     pools: Floats
     value: float = 0.0
+    rules: tuple[Rule, ...] = ()
+    rule_prices: tuple[float, ...] = ()
+
+    def priced_rules(self, k: int) -> tuple[tuple[Rule, float], ...]:
+        """The rules of a type, with what an operator costs that has their property."""
+        pairs = zip(self.rules, self.rule_prices, strict=True)
+        return tuple((rule, rule.sign * price) for rule, price in pairs if rule.kind == k and price > 0)
 
     def columns(self, pool: Pool) -> Ints:
         """The solution's options in `pool`."""
@@ -105,19 +127,32 @@ class Leaf:
         """[option]: what each costs at the multipliers; infinite outside the box."""
         held = pool.resident @ self.arrays + np.einsum("ot,ot->o", pool.scratch, self.scratch[pool.kind])
         barred = self.barred(pool, pool.scratch_arrays, pool.resident_arrays)
-        return pool.busy @ self.prices + held + pool.taken @ self.budgets + barred
+        costs = pool.busy @ self.prices + held + pool.taken @ self.budgets + barred
+        for k in {rule.kind for rule in self.rules}:
+            options = pool.problem.types[k].options
+            costs[pool.start[k] : pool.start[k] + len(options)] += self._ruled(options, k)
+        return costs
 
     def costs_of(self, options: OptionSet, pool: Pool, k: int) -> Floats:
         """The same of options of a type that are not in the pool."""
         held = options.resident[:, pool.tiers] @ (self.arrays / pool.capacity)
         held = held + options.scratch[:, pool.tiers] @ (self.scratch[k] / pool.capacity)
         held = held + self.barred(pool, options.scratch[:, pool.tiers], options.resident[:, pool.tiers])
+        held = held + self._ruled(options, k)
         return options.busy_ps @ self.prices + held + pool.shares_taken(options) @ self.budgets
+
+    def _ruled(self, options: OptionSet, k: int) -> Floats:
+        """[option]: what rules add to the costs of options of a type."""
+        costs = np.zeros(len(options))
+        for rule, price in self.priced_rules(k):
+            costs += price * rule.of_options(options)
+        return costs
 
     def constant(self, pool: Pool) -> float:
         """What is beside the operators' costs."""
         terms = self.arrays, self.scratch, self.budgets
-        return constant_term(pool, self.box, *terms) + float(self.prices @ self.fixed)
+        counted = sum(rule.sign * rule.count * price for rule, price in zip(self.rules, self.rule_prices, strict=True))
+        return constant_term(pool, self.box, *terms) + float(self.prices @ self.fixed) - counted
 
     def bound(self, pool: Pool) -> float:
         """For plans of the pool, in ps."""
@@ -141,17 +176,18 @@ class Leaf:
             )
             per_ps, per_pj = per_ps + price * budget.per_ps, per_pj + price * budget.per_pj
         low, high = (by_tier(np.array(end, np.float64)).astype(np.int64) for end in (self.box.low, self.box.high))
-        return Prices(per_ps, per_pj, resident, rewritten, written, problem.arrays - low, high, self.prices)
+        limits, rules = (problem.arrays - low, high), self.priced_rules(k)
+        return Prices(per_ps, per_pj, resident, rewritten, written, *limits, self.prices, rules=rules)
 
     def hard(self, pool: Pool, enough: float, deadline: float) -> float:
         """For all plans in the box, in ns. A bound of `enough` ns is enough: tables are then looked at roughly."""
         least, constant, many = pool.least(self.costs(pool)), self.constant(pool), pool.multiplicity
         kinds = pool.problem.types
-        found = [np.zeros(len(kind.families)) for kind in kinds]
+        found = [np.full(len(kind.families), -np.inf) for kind in kinds]
         value = -np.inf
         for rows in LEVELS:
             for k, kind in enumerate(kinds):
-                loose = np.flatnonzero(found[k] < least[k] * (1 - CLOSE))
+                loose = np.flatnonzero(found[k] < least[k] * (1 - np.copysign(CLOSE, least[k])))
                 prices = self.operator_prices(pool, k)
                 for i in loose.tolist():
                     found[k][i] = max(found[k][i], least_cost(kind.families[i], prices, rows))
@@ -161,7 +197,29 @@ class Leaf:
                 break
         return value
 
-    def cut(self, pool: Pool) -> tuple[Box, Box] | None:
+    def halves(self, pool: Pool) -> tuple[Leaf, Leaf] | None:
+        """Halves of the leaf: of its box, or by a rule; None where nothing is mixed."""
+        rules: list[tuple[float, Rule]] = []
+        columns = self.columns(pool)
+        for k in np.unique(self.kinds).tolist():
+            mine = self.kinds == k
+            at = columns[mine]
+            weighed = [pool.busy[at] * self.prices, pool.resident[at] * self.arrays, pool.scratch[at] * self.scratch[k]]
+            options = pool.problem.types[k].options.take(self.options[mine])
+            rule = next_rule(k, options, self.shares[mine], np.concatenate(weighed, axis=1))
+            rules += [rule] if rule is not None else []
+        apart, best = max(rules, key=lambda each: each[0], default=(0.0, None))
+        boxes = self.cut(pool, apart / max(self.value, 1.0))
+        if boxes is not None:
+            return replace(self, box=boxes[0]), replace(self, box=boxes[1])
+        if best is None:
+            return None
+        less, more = (
+            replace(self, rules=(*self.rules, half), rule_prices=(*self.rule_prices, 0.0)) for half in best.halves()
+        )
+        return less, more
+
+    def cut(self, pool: Pool, spread: float = SPREAD) -> tuple[Box, Box] | None:
         """Halves of the box, between which the options that the solution mixes part; None where that matters little."""
         if not len(self.kinds) or not len(pool.tiers):
             return None
@@ -169,7 +227,7 @@ class Leaf:
         most = pool.scratch[self.columns(pool)].max(axis=0)
         missing = np.maximum(most - self.pools, 0.0) * self.arrays
         tier = int(missing.argmax())
-        if missing[tier] <= SPREAD * self.value:
+        if missing[tier] <= spread * self.value:
             return None
         at = int((self.pools[tier] + 0.7 * (most[tier] - self.pools[tier])) * pool.capacity[tier])
         return self.box.halves(tier, at) if self.box.low[tier] <= at < self.box.high[tier] else None
@@ -226,7 +284,7 @@ class Relaxation:
         columns = np.unique(np.concatenate([*firsts, mine[np.isfinite(barred[mine])]]))
         for _ in range(ROUNDS):
             pool = self.pool
-            program = Program(pool, self.fixed, self.scale, leaf.box)
+            program = Program(pool, self.fixed, self.scale, leaf.box, leaf.rules)
             program.add(columns)
             leaf = self._leaf(program, leaf)
             for _ in range(ROUNDS):
@@ -253,7 +311,11 @@ class Relaxation:
             columns, shares = columns[:0], shares[:0]
         kinds = program.pool.kind[columns]
         solution = kinds, columns - program.pool.start[kinds], shares, pools
-        leaf = Leaf(leaf.box, self.fixed, program.weights, arrays, scratch, budgets, *solution)
+        leaf = replace(
+            Leaf(leaf.box, self.fixed, program.weights, arrays, scratch, budgets, *solution),
+            rules=leaf.rules,
+            rule_prices=program.rule_prices,
+        )
         return replace(leaf, value=leaf.bound(program.pool))
 
     def _without_options(self, leaf: Leaf) -> Leaf | None:

@@ -213,11 +213,11 @@ class Master:
             self.shares.append(share)
         self.columns = np.concatenate([self.columns, columns])
 
-    def _excess(self, row: Any) -> None:
+    def _excess(self, row: Any, price: float = 1000.0) -> None:
         """More than the row allows, at a price beyond any that can pay: keeps the program feasible."""
         excess = self.solver.NumVar(0.0, self.solver.infinity(), "")
         row.SetCoefficient(excess, -1.0)
-        self.solver.Objective().SetCoefficient(excess, 1000.0)
+        self.solver.Objective().SetCoefficient(excess, price)
         self.excess.append(excess)
 
     def _need(self, kind: int, tier: int) -> Any:

@@ -8,13 +8,14 @@ holds, whatever the other parts do. The least sum over parts for a number of out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .options import Genes
 from .parts import Prices
 from .problem import RESIDENT, STREAMED, Family, Floats, Ints, PartTable
+from .rules import added
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,18 @@ def least_cost(family: Family, prices: Prices, rows: int) -> float:
 
     Tables are looked at in about `rows` intervals of outputs. A part whose outputs lie in an interval counts with the
     most outputs of it and the least cost in it, and more outputs than needed may be had: so no split costs less, and
-    the last round, of fewer outputs, may be split as it likes.
+    the last round, of fewer outputs, may be split as it likes. What rules cost is shared out to the rounds before it.
     """
+    whole, granule = sum(rule.of_family(family, price) for rule, price in prices.rules), _granule(family)
     parts = [_least_in_intervals(family, tier, prices, rows) for tier in _tiers(family)]
-    granule = _granule(family)
     full, _ = _spread(parts, family.outputs // granule, floor=True)
     if family.rounds == 1 or not np.isfinite(full):
-        return full
+        return full + whole
+    if prices.rules:
+        plain = replace(prices, rules=())
+        parts = [_least_in_intervals(family, tier, plain, rows) for tier in _tiers(family)]
     last, _ = _spread(parts, family.last // granule, floor=True)
-    return full * (family.rounds - 1) + last
+    return full * (family.rounds - 1) + last + whole
 
 
 def cheapest(family: Family, prices: Prices, rows: int) -> Genes:
@@ -88,7 +92,7 @@ def _spread(parts: list[_Parts], total: int, *, floor: bool) -> tuple[float, lis
                 with_it = best[: total + 1 - n] + value
                 if floor:
                     np.minimum(grown[n:], with_it, out=grown[n:])
-                    np.minimum(grown[:n], value, out=grown[:n])
+                    np.minimum(grown[:n], best[0] + value, out=grown[:n])
                 else:
                     better = with_it < grown[n:]
                     grown[n:][better], taken[n:][better] = with_it[better], at
@@ -117,7 +121,8 @@ def _at_rows(family: Family, tier: int, prices: Prices, rows: int) -> _Parts:
             at = np.arange(len(table.outputs))
             if len(at) > rows and table.mode != STREAMED:
                 at = np.unique(np.linspace(0, len(at) - 1, rows).astype(np.int64))
-            cost = _costs(table, prices, family, at, "")
+            outputs = table.outputs[at]
+            cost = _costs(table, prices, family, at, "") + _ruled(table, prices, family, outputs, outputs)
             column = cost.argmin(axis=1)
             found.append((table.outputs[at], cost.min(axis=1), np.full(len(at), i, np.int64), at, column))
     return _distinct(family, found)
@@ -131,19 +136,25 @@ def _least_in_intervals(family: Family, tier: int, prices: Prices, rows: int) ->
             count = len(table.outputs)
             ends = np.unique(np.linspace(0, count, min(rows, count) + 1).astype(np.int64))[1:] - 1
             begins = np.append(0, ends[:-1] + 1)
+            ruled = _ruled(table, prices, family, table.floor_outputs[begins], table.outputs[ends])
             if table.mode == STREAMED:
                 # It may have any energy.
                 every = _costs(table, prices, family, np.arange(count), "")[:, 0]
-                cost = np.minimum.reduceat(every, begins)
+                cost = np.minimum.reduceat(every, begins) + ruled[:, 0]
             else:
                 # Costs do not fall when outputs grow.
-                cost = _costs(table, prices, family, begins, "floor_").min(axis=1)
+                cost = (_costs(table, prices, family, begins, "floor_") + ruled).min(axis=1)
             found.append((table.outputs[ends], cost, np.full(len(ends), i, np.int64), ends, np.zeros_like(ends)))
     parts = _distinct(family, found)
     # Where more outputs cost no more, fewer need not be looked at.
     after = np.append(np.minimum.accumulate(parts.cost[::-1])[::-1][1:], np.inf)
     keep = parts.cost < after
     return _Parts(*(getattr(parts, name)[keep] for name in ("granules", "cost", "table", "row", "column")))
+
+
+def _ruled(table: PartTable, prices: Prices, family: Family, first: Ints, last: Ints) -> Floats:
+    """What rules add in one round to parts of `first` to `last` outputs: their share of the rounds before the last."""
+    return added(prices.rules, table, family, first, last) / max(family.rounds - 1, 1)
 
 
 def _costs(table: PartTable, prices: Prices, family: Family, at: Ints, floor: str) -> Floats:

@@ -8,7 +8,8 @@ A tier is busy with a part as long as the part takes alone; rewritten weights ar
 count where arrays suffice, as in the other objectives.
 
 The relaxation (module `periods`) is cut into boxes of scratch pools; plans are sought by an integer program in those of
-least value, over options of least reduced cost and options between those that the relaxation mixes.
+least value, over options of least reduced cost and options between those that the relaxation mixes. Where that is not
+good the boxes are cut by rules, too (module `tree`), and a plan is sought over the options of the solutions met there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .periods import WHOLE, Leaf, Relaxation
 from .problem import Floats, Ints, OptionSet, PlacementError, Plan, Problem, evaluate
 from .relaxation import Box, Pool
 from .solve import Solution
+from .tree import grown
 
 NEAR, EACH, FEW = 240, 24, 600
 """Options given to the integer program: of all and of each type; problems of no more are given whole."""
@@ -33,11 +35,14 @@ WIDE = 4000, 400
 """So many of all and of each type are looked at for it."""
 BLENDS = 24
 """So many options between those that the relaxation mixes are added for a type."""
-NODES, LEAVES = 1000, 5
-"""Nodes of an integer program, and boxes of scratch pools in which plans are sought."""
-GOOD = 2e-3
-"""A plan so near a box's value is not sought to be bettered there, nor a bound so near the plan."""
-RELAXED, PLANNED = 0.4, 0.8
+NODES, LEAVES = 1000, 3
+"""Nodes of an integer program, and boxes of scratch pools in which plans are sought first."""
+TREE, RISEN = 40, 2e-3
+"""So many leaves the boxes are cut into, by rules too, where the plan is not good; they are kept if their least value
+is higher by such a share."""
+GOOD, CLOSE = 6e-3, 2e-3
+"""A plan so near a leaf's value is not sought to be bettered there; a bound so close to the plan is enough."""
+RELAXED, PLANNED = 0.6, 0.8
 """Shares of the time limit after which no box is cut, and no plan sought."""
 
 
@@ -66,17 +71,29 @@ def solve_throughput(problem: Problem, incumbent: Plan | None, time_limit_s: flo
             if best is None or (left > 0 and best.period_ps > leaf.value * (1 + GOOD)):
                 relaxation.vary(leaf)
                 relaxation.set(_blended(relaxation.problem, relaxation.pool, leaf))
-                limits = Limits(1e-3, NODES, max(left, 0.5))
-                best, _ = _chosen(relaxation, _likely(relaxation.pool, leaf), leaf.box, limits, best)
+                best, _ = _chosen(relaxation, _likely(relaxation.pool, leaf), leaf.box, _limits(left), best)
+        if best is not None and best.period_ps > leaves[0].value * (1 + GOOD):
+            tree, used = grown(relaxation, leaves, best.period_ps / (1 + GOOD), TREE)
+            # Bounds of operators are looser with rules: without much in return they do not pay.
+            leaves = tree if tree[0].value > leaves[0].value * (1 + RISEN) else leaves
+            left = start + PLANNED * time_limit_s - time.monotonic()
+            if left > 0 and best.period_ps > leaves[0].value * (1 + GOOD):
+                columns = np.union1d(_likely(relaxation.pool, leaves[0]), used[:NEAR])
+                best, _ = _chosen(relaxation, columns, None, _limits(left), best)
     if best is None:
         raise PlacementError("found no plan within the chip's arrays and the limits")
     bound = period = best.period_ps / 1000
     for leaf in leaves if not proven else []:
-        bound = min(bound, leaf.hard(relaxation.pool, min(bound, period / (1 + GOOD)), deadline))
+        bound = min(bound, leaf.hard(relaxation.pool, min(bound, period / (1 + CLOSE)), deadline))
     gap = period - bound
     late = time.monotonic() >= deadline
     status = "optimal" if gap <= WHOLE * bound else "time-limit" if late else "feasible"
     return Solution(relaxation.problem, best, bound, status)
+
+
+def _limits(left_s: float) -> Limits:
+    """Of an integer program."""
+    return Limits(1e-3, NODES, max(left_s, 0.5))
 
 
 def _chosen(
