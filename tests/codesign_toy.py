@@ -1,10 +1,8 @@
 """A space whose chips are priced by a formula, for what has to do with searches and not with prices.
 
-Run as a program it is a search: `python codesign_toy.py ARCHIVE LOG BUDGET SEED SECONDS_A_CHIP` appends each price to
-LOG when it is made, and prints the best chip and what was found and priced.
+`search_in_a_process` is what a process runs: a search that appends each price to a log when it is made.
 """
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,8 +90,8 @@ def search(archive: Archive | None, log: Path, budget: int, seed: int, seconds: 
     return repr([*told, found.course]), evaluator
 
 
-if __name__ == "__main__":
-    with Archive(sys.argv[1]) as shared:
-        answer, used = search(shared, Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))
-    print(answer)
-    print(used.found, used.priced)
+def search_in_a_process(archive: Path, log: Path, budget: int, seed: int, seconds: float, answer: Path) -> None:
+    """Search; write two lines to `answer`: the best chip, and how many prices were found and made."""
+    with Archive(archive) as shared:
+        told, used = search(shared, log, budget, seed, seconds)
+    answer.write_text(f"{told}\n{used.found} {used.priced}\n")

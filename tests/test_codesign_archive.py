@@ -1,18 +1,17 @@
 """The archive of evaluations: what is in it stays, through kills and beside other searches, and changes no answer."""
 
+import multiprocessing
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
 from math import inf
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from codesign_toy import TREE, Formula, search, toy_space
+from codesign_toy import TREE, Formula, search, search_in_a_process, toy_space
 
 from h3c.compiler.codesigning.archive import Archive, Context, Price
 from h3c.compiler.codesigning.archive_keys import cost_version, file_digest, space_digest
@@ -22,6 +21,7 @@ from h3c.runtime_sim.errors import InputError
 
 HERE = Context("space", "model", "version", "settings")
 BUDGET = 330
+FORKS = multiprocessing.get_context("forkserver")
 
 
 def test_a_price_comes_back_with_the_same_bits(tmp_path: Path) -> None:
@@ -83,13 +83,11 @@ def test_a_file_that_is_no_archive_is_one_line_and_stays_as_it_is(tmp_path: Path
 
 def test_two_processes_fill_one_file_at_once(tmp_path: Path) -> None:
     """Two whole searches of different seeds, started together on a file that is not there yet."""
-    runs = [start(tmp_path, seed) for seed in (1, 2)]
-    answers = [run.communicate(timeout=60)[0].splitlines() for run in runs]
-    assert [run.returncode for run in runs] == [0, 0]
+    runs = [start(tmp_path, seed, answer=f"answer {seed}") for seed in (1, 2)]
+    answers = [ended(run, tmp_path / f"answer {seed}") for seed, run in enumerate(runs, 1)]
     alone = [search(None, tmp_path / "alone", BUDGET, seed)[0] for seed in (1, 2)]
     assert [answer[0] for answer in answers] == alone
-    third = start(tmp_path, 2).communicate(timeout=60)[0].splitlines()
-    assert third == [alone[1], f"{2 * BUDGET} 0"]
+    assert ended(start(tmp_path, 2), tmp_path / "answer") == [alone[1], f"{2 * BUDGET} 0"]
 
 
 def test_a_search_finds_what_another_one_priced(tmp_path: Path) -> None:
@@ -109,19 +107,19 @@ def test_a_search_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path: Pa
     while True:
         run = start(tmp_path, 3, seconds=0.002)
         began = time.monotonic()
-        while run.poll() is None and not lines(log) > 120 * kills + rng.randint(1, 120):
+        while run.is_alive() and not lines(log) > 120 * kills + rng.randint(1, 120):
             time.sleep(0.002)
             assert time.monotonic() < began + 60
-        if run.poll() is not None:
+        if not run.is_alive():
             break
         time.sleep(rng.random() * 0.005)
-        run.send_signal(signal.SIGKILL)
-        run.wait()
+        run.kill()
+        run.join()
         kills += 1
         with Archive(tmp_path / "a.sqlite") as archive:
             assert len(archive) - lines(log) in (0, 1)  # one may be in the archive, and not yet in the log
     assert kills >= 4
-    answer, counts = run.communicate()[0].splitlines()
+    answer, counts = ended(run, tmp_path / "answer")
     assert answer == search(None, tmp_path / "alone", BUDGET, 3)[0]
     found, priced = map(int, counts.split())
     assert found + priced == 2 * BUDGET
@@ -198,15 +196,20 @@ def test_chips_that_could_not_be_priced_stay_infinite_and_say_why(tmp_path: Path
         assert scores.area_mm2.tolist() == [100.0, 100.0]
 
 
-def start(folder: Path, seed: int, seconds: float = 0.0) -> "subprocess.Popen[str]":
-    """A search in a process of its own."""
-    program = Path(__file__).with_name("codesign_toy.py")
-    words = [folder / "a.sqlite", folder / "log", BUDGET, seed, seconds]
-    return subprocess.Popen(
-        [sys.executable, program, *map(str, words)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def start(folder: Path, seed: int, seconds: float = 0.0, answer: str = "answer") -> ForkServerProcess:
+    """A search in a process of its own, which a server forks that has all imported."""
+    FORKS.set_forkserver_preload(["codesign_toy", "pymoo.algorithms.soo.nonconvex.ga"])
+    words = folder / "a.sqlite", folder / "log", BUDGET, seed, seconds, folder / answer
+    run = FORKS.Process(target=search_in_a_process, args=words)
+    run.start()
+    return run
+
+
+def ended(run: ForkServerProcess, answer: Path) -> list[str]:
+    """What a search said that ended well."""
+    run.join(120)
+    assert run.exitcode == 0
+    return answer.read_text().splitlines()
 
 
 def lines(path: Path) -> int:
