@@ -75,7 +75,7 @@ def compile_front(args: argparse.Namespace, options: dict[str, dict[str, Any]]) 
 
 def _points(module: "ModuleOp", placing: Any, most: int, plan: Path, rest: list[str]) -> list[Point]:
     """The front's plans, lowered and simulated."""
-    from ..passes.place_parts import placed_front
+    from ..passes.placed_front import placed_front
     from ..runtime_sim.chip_ir import chip_from_ir
     from ..runtime_sim.timing import simulate
     from .plan_files import new_context

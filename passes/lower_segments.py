@@ -64,7 +64,7 @@ class SegmentLowering:
         tier = program.chip.tier(program.tier)
         assert isinstance(tier, ArrayTier)
         self.tier, self.bits = tier, program.chip.activation_bits
-        self.arrays = FreeArrays(program.tier, list(range(tier.arrays)))
+        self.arrays = FreeArrays(program.tier, list(range(min(each.arrays for each in self.sizes))))
         self.values: dict[SSAValue, SSAValue] = {}
         self.off_chip: dict[SSAValue, SSAValue] = {}
         """Copies of values off chip."""

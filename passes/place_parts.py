@@ -31,14 +31,13 @@ from .lower_to_tile import LowerToTile
 from .placement.assemble import PlacedPart, build_problem, orders_of, parts_of
 from .placement.constraints import Constraints, constrained
 from .placement.evolutionary import Evolution
-from .placement.front import FrontPoint, front
 from .placement.losses import Losses
 from .placement.pricing import ChipPricer
 from .placement.problem import Ints, PlacementError, Plan, Problem
 from .placement.splits import PriceSource
 from .placement.strategies import Extras, Outcome, run
-from .segment_problem import has_operators
-from .segment_strategies import Segmented, forget_segments, place_segments
+from .segment_problem import segment_tiers
+from .segment_strategies import Segmented, Wanted, forget_segments, place_segments
 from .segmentation.strategies import STRATEGIES
 from .sensitivities import read_sensitivities
 from .strategy_names import Strategy
@@ -66,10 +65,10 @@ class PlaceParts(ModulePass):
     ```mlir
     %q = h3.matmul %x, %w on [#h3.part<@chip::@sram, outputs 0 to 32, copies 2, segment 0>] : ...
     ```
-    The pass makes the problem (numbers only) from the module, a solver in `placement/` answers it. With `exact`,
-    baselines predicted close to the best plan are simulated beside it, and the plan of least simulated objective stays.
-    The problem is that of a sequential chip. On a pipelined one, whose operators overlap, its prediction is what the
-    plan would take if they did not, and its bound does not hold: there is none.
+    The pass makes the problem (numbers only) from the module, a solver answers it. With `exact`, baselines predicted
+    close to the best plan are simulated beside it, and the plan of least simulated objective stays. The problem of
+    `placement/` is that of a sequential chip; on a pipelined one its plans have no bound, and plans of segments compete
+    with them.
     """
 
     name = "place-parts"
@@ -97,9 +96,9 @@ class PlaceParts(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         chip = chip_from_ir(op)
-        if self._cuts_segments(op, chip) and not self._beaten(op, chip, place_segments(op, self._strategy(chip))):
-            return
-        self.place(op)
+        tiers = self._segment_tiers(op, chip)
+        if not tiers or not self._cut(op, chip, tiers):
+            self.place(op)
 
     def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Outcome:
         """Place a module; with `exact`, in at most `max_loss` predicted loss, in the unit of `losses`."""
@@ -125,50 +124,86 @@ class PlaceParts(ModulePass):
             op.attributes[EXPLAIN] = StringAttr(text)
         return outcome
 
-    def _cuts_segments(self, module: ModuleOp, chip: Chip) -> bool:
-        """Whether the plan is one of segments: on a pipelined chip with one tier of arrays, where nothing but latency
-        is asked for; only `exact` has another answer elsewhere."""
-        limits = (self.max_latency_ns, self.max_energy_pj, self.max_area_share, self.lifetime_s)
-        plain = self.objective == "latency" and not self.explain and all(limit is None for limit in limits)
+    def _segment_tiers(self, module: ModuleOp, chip: Chip) -> list[str]:
+        """The tiers that plans of segments are made for, each alone: of pipelined chips. Only `exact` has another
+        answer elsewhere."""
         if self.strategy not in STRATEGIES:
-            return False
-        if chip.schedule == "pipelined" and plain and has_operators(module, self.min_bits):
-            return True
-        if self.strategy != "exact":
+            return []
+        tiers = segment_tiers(module, self.min_bits) if chip.schedule == "pipelined" else []
+        if tiers and self.explain:
             raise InputError(
-                f"strategy {self.strategy}: expected a pipelined chip with one tier of arrays that takes a product "
-                f"at {self.min_bits} bits or more, and no objective or limit but latency"
+                f"--explain: expected a strategy without segments on chip {chip.name}, got {self.strategy}"
             )
-        return False
+        if self.strategy == "exact":
+            return tiers
+        dual = [name for name in tiers if getattr(chip.tier(name), "memory_mode", None) is not None]
+        chosen = tiers if len(tiers) == 1 else dual
+        if len(chosen) != 1:
+            raise InputError(
+                f"strategy {self.strategy}: expected a pipelined chip with one tier of arrays (or one that can be "
+                f"memory) that takes a product at {self.min_bits} bits or more, got {', '.join(chip.tiers)}"
+            )
+        return chosen
 
-    def _beaten(self, module: ModuleOp, chip: Chip, segmented: Segmented) -> bool:
-        """Whether `exact` does better without segments: work that the digital unit does faster is not in their plans.
+    def _cut(self, module: ModuleOp, chip: Chip, tiers: Sequence[str]) -> bool:
+        """Place a module on a chip that `tiers` cut segments for; False: with `exact`, if the greedy plan without
+        segments is faster than they are, so that one of that kind is worth looking for."""
+        wanted, found, refusal = Wanted(self.objective, self._limits), list[Segmented](), InputError("")
+        proves = sum(name != "digital" for name in chip.tiers) == 1
+        for tier in tiers:
+            try:
+                found.append(place_segments(module, self._strategy(chip), tier, wanted, proves=proves))
+            except InputError as error:
+                refusal = error
+        best = min(found, key=lambda each: wanted.value(each.timing), default=None)
+        if best is None and (self.strategy != "exact" or wanted.is_plain):
+            raise refusal
+        if self.strategy == "exact":
+            beaten = float("inf") if best is None else wanted.value(best.timing)
+            if best is not None and proves and wanted.is_plain and not best.plan.resident:
+                if self._greedily(module, chip).latency_ns < beaten:
+                    return False
+            elif self._is_better(module, wanted, beaten):
+                return True
+        assert best is not None
+        best.give(module)
+        return True
 
-        The greedy plan tells; the module keeps the plan of segments if not.
-        """
-        module.attributes[SOLUTION] = segmented.solution
-        if self.strategy != "exact":
-            return False
+    def _greedily(self, module: ModuleOp, chip: Chip) -> Timing:
+        """What the greedy plan without segments takes."""
         copy = module.clone()
         forget_segments(copy)
         operators, _, problem = self.problem(copy, chip)
-        outcome = run(problem, "greedy", self.time_limit)
-        return simulated_plan(copy, operators, problem, outcome.plan, chip).latency_ns < segmented.latency_ns
+        return simulated_plan(copy, operators, problem, run(problem, "greedy", self.time_limit).plan, chip)
+
+    def _is_better(self, module: ModuleOp, wanted: Wanted, beaten: float) -> bool:
+        """Place a module without segments; whether that is better. It may be: all tiers and the digital unit take
+        part."""
+        try:
+            self.place(module)
+        except InputError:
+            if beaten == float("inf"):
+                raise
+            return False
+        return wanted.value(_simulated(module)) < beaten
 
     def problem(
         self, module: ModuleOp, chip: Chip, losses: Losses | None = None, max_loss: float | None = None
     ) -> tuple[MatrixOps, list[Product], Problem]:
         """The matrix operators of a module, their products, and the problem of placing them within the limits."""
         operators, products, problem = make_problem(module, chip, self.objective, self.min_bits, self.strategy, losses)
-        limits = Constraints(
+        limits = replace(self._limits, max_loss=max_loss)
+        return operators, products, constrained(problem, limits, [tier.endurance() for tier in chip.tiers.values()])
+
+    @property
+    def _limits(self) -> Constraints:
+        return Constraints(
             max_latency_ps=None if self.max_latency_ns is None else self.max_latency_ns * 1000,
             max_energy_pj=self.max_energy_pj,
             max_area_share=self.max_area_share,
             lifetime_s=self.lifetime_s,
             executions_per_day=self.executions_per_day,
-            max_loss=max_loss,
         )
-        return operators, products, constrained(problem, limits, [tier.endurance() for tier in chip.tiers.values()])
 
     def _strategy(self, chip: Chip) -> str:
         """The strategy with its tier or seed."""
@@ -203,30 +238,6 @@ class PlaceParts(ModulePass):
             Evolution(seed=self.seed or 0),
             tuple(name for name, tier in chip.tiers.items() if tier.noise is not None),
         )
-
-
-def placed_front(placing: PlaceParts, module: ModuleOp, most: int) -> list[tuple[ModuleOp, FrontPoint]]:
-    """The latency-energy front of a module in at most `most` plans: a placed copy for each, from the fastest on.
-
-    The solution that a copy carries is of least energy among the plans that are as fast.
-    """
-    chip = chip_from_ir(module)
-    chip.expect_sequential("a front of plans")
-    try:
-        operators, _, problem = placing.problem(module, chip)
-        points = front(problem, most, placing.time_limit)
-    except PlacementError as error:
-        raise InputError(str(error)) from None
-    placed: list[tuple[ModuleOp, FrontPoint]] = []
-    for point in points:
-        give_parts(operators, point.problem, point.plan, chip)
-        status = "optimal" if point.proven else "feasible"
-        frugal = replace(point.problem, objective="energy")
-        outcome = Outcome(frugal, point.plan, point.energy_bound_pj, point.gap, status, 0.0, "exact")
-        copy = module.clone()
-        copy.attributes[SOLUTION] = solution(outcome, "exact")
-        placed.append((copy, point))
-    return placed
 
 
 def price_source(chip: Chip, products: Sequence[Product], min_bits: int, strategy: str) -> PriceSource:
@@ -312,6 +323,10 @@ def _least_simulated(module: ModuleOp, operators: MatrixOps, outcome: Outcome, c
 def simulated_plan(module: ModuleOp, operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> Timing:
     """What `plan` takes when it is lowered and run; leaves the plan's parts on `operators`, those of `module`."""
     give_parts(operators, problem, plan, chip)
+    return _simulated(module)
+
+
+def _simulated(module: ModuleOp) -> Timing:
     copy = module.clone()
     for lower in (LowerToTile(), AssignArrays()):
         lower.apply(Context(), copy)

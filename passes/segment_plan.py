@@ -17,7 +17,8 @@ from .segmentation.window import Windows
 from .verify_placement import ROUNDS
 
 SEGMENTS = "h3.segments"
-"""On the module: for each segment its arrays in memory mode, and those loaded for the next while it runs."""
+"""On the module: for each segment the arrays that it may use, those in memory mode, and those loaded for the next while
+it runs."""
 KEPT = "h3.kept"
 """On an operator: where its output is between segments, if not off chip."""
 
@@ -26,6 +27,8 @@ KEPT = "h3.kept"
 class SegmentSizes:
     """Numbers of arrays of one segment."""
 
+    arrays: int
+    """Of the tier, those that the plan may use at all."""
     memory: int
     preloads: int
 
@@ -53,7 +56,8 @@ def give_segments(module: ModuleOp, program: Program, problem: SegmentProblem, p
             before = program.operators[program.owners[number]].placed
             segment = before[-1].segment.data
             op.parts = ArrayAttr([PartAttr.of("digital", 0, op.outputs, copies=1, segment=segment)])
-    sizes = [{"memory": s.memory_arrays, "preloads": s.preloads} for s in plan.segments]
+    arrays = problem.chip.arrays
+    sizes = [{"arrays": arrays, "memory": s.memory_arrays, "preloads": s.preloads} for s in plan.segments]
     module.attributes[SEGMENTS] = ArrayAttr(
         [DictionaryAttr({key: int_attr(value) for key, value in each.items()}) for each in sizes]
     )
@@ -101,10 +105,10 @@ def segment_sizes(module: ModuleOp) -> list[SegmentSizes] | None:
     found: list[SegmentSizes] = []
     for each in attribute.data if isinstance(attribute, ArrayAttr) else ():
         fields = each.data if isinstance(each, DictionaryAttr) else {}
-        numbers = [fields.get("memory"), fields.get("preloads")]
+        numbers = [fields.get(key) for key in ("arrays", "memory", "preloads")]
         values = [number.value.data for number in numbers if isinstance(number, IntegerAttr)]
         if len(values) != len(numbers) or min(values) < 0:
-            raise InputError(f"{SEGMENTS}: expected memory and preloads of each segment, got {each}")
+            raise InputError(f"{SEGMENTS}: expected arrays, memory and preloads of each segment, got {each}")
         found.append(SegmentSizes(*values))
     return found
 

@@ -64,40 +64,37 @@ class Program:
         return op is not None and any(op is own for own in self.operators)
 
 
-def arrays_tier(chip: Chip) -> tuple[str, ArrayTier]:
-    """The one tier of arrays of a chip whose program is cut into segments."""
-    found = [(name, tier) for name, tier in chip.tiers.items() if isinstance(tier, ArrayTier)]
-    others = [name for name in chip.tiers if name != "digital" and name not in dict(found)]
-    if len(found) != 1 or others:
-        raise InputError(
-            f"chip {chip.name}: expected one tier of arrays beside the digital unit to cut segments for, "
-            f"got {', '.join(chip.tiers)}"
-        )
-    return found[0]
-
-
-def has_operators(module: ModuleOp, min_bits: int) -> bool:
-    """Whether a chip has one tier of arrays beside the digital unit, which computes at `min_bits` or more, and the
-    program a product that it takes."""
+def segment_tiers(module: ModuleOp, min_bits: int) -> list[str]:
+    """The tiers of arrays that compute at `min_bits` or more and take a product of the program: segments are cut for
+    one of them, beside the digital unit."""
     chip = chip_from_ir(module)
-    names = [name for name in chip.tiers if name != "digital"]
-    tier = chip.tier(names[0]) if len(names) == 1 else None
-    if not isinstance(tier, ArrayTier):
-        return False
-    first = tier.precisions()[0]
-    if min(first.input_bits, first.weight_bits) < min_bits:
-        return False
-    return any(
-        tier.refuses(product_of(op, chip.activation_bits)) is None
+    products = [
+        product_of(op, chip.activation_bits)
         for op in main_function(module).body.block.ops
         if isinstance(op, MatmulOp | ConvOp)
-    )
+    ]
+    found: list[str] = []
+    for name, tier in chip.tiers.items():
+        if isinstance(tier, ArrayTier) and any(tier.refuses(product) is None for product in products):
+            first = tier.precisions()[0]
+            found += [name] if min(first.input_bits, first.weight_bits) >= min_bits else []
+    return found
 
 
-def program_of(module: ModuleOp) -> Program:
-    """The program of a module whose products are h3 operators."""
+def _tier_of_parts(module: ModuleOp, chip: Chip) -> str:
+    """The tier of arrays that operators have parts on; before they have, the chip's only one."""
+    parts = [op.placed[-1].tier_name for op in module.walk() if isinstance(op, MatmulOp | ConvOp) and op.placed]
+    named = [name for name in parts or chip.tiers if isinstance(chip.tier(name), ArrayTier)]
+    if len(set(named)) != 1:
+        raise InputError(f"chip {chip.name}: expected one tier of arrays in a plan of segments, got {', '.join(named)}")
+    return named[0]
+
+
+def program_of(module: ModuleOp, name: str | None = None) -> Program:
+    """The program of a module whose products are h3 operators, for a tier of arrays; None: that of its plan."""
     chip, function = chip_from_ir(module), main_function(module)
-    name, tier = arrays_tier(chip)
+    name = _tier_of_parts(module, chip) if name is None else name
+    tier = chip.tier(name)
     units = units_of(function)
     operators: list[MatmulOp | ConvOp] = []
     owners: list[int] = []
@@ -112,9 +109,10 @@ def program_of(module: ModuleOp) -> Program:
     return Program(chip, name, tuple(units), tuple(owners), tuple(operators), results)
 
 
-def segment_chip(chip: Chip) -> SegmentChip:
-    """What closed forms need of the chip. What passes between buffer and arrays passes the tier's links."""
-    _, tier = arrays_tier(chip)
+def segment_chip(chip: Chip, name: str) -> SegmentChip:
+    """What closed forms need of a tier of arrays. What passes between buffer and arrays passes its links."""
+    tier = chip.tier(name)
+    assert isinstance(tier, ArrayTier)
     one, mode = tier.figures, tier.memory_mode
     passes = int(ceil_div(tier.array_rows, tier.rows_on))
     return SegmentChip(
@@ -188,7 +186,7 @@ def segment_problem(program: Program) -> SegmentProblem:
             reads[own].digital_after_ps += took
             whole.update(unit.outs)
     operators = tuple(_operator(program, op, reads[i], i) for i, op in enumerate(program.operators))
-    return SegmentProblem(segment_chip(program.chip), operators)
+    return SegmentProblem(segment_chip(program.chip, program.tier), operators)
 
 
 def digital_time(program: Program, unit: Unit) -> tuple[int, bool]:

@@ -23,7 +23,7 @@ NEAR = 0.2
 
 @dataclass(frozen=True)
 class SegmentOutcome:
-    """A plan. `kept` names the strategy whose plan it is; `near` are other plans that are predicted nearly as good."""
+    """A plan. `kept` names the strategy whose plan it is; `near`, of `exact`, other plans predicted nearly as good."""
 
     plan: SegmentPlan
     kept: str
@@ -49,8 +49,11 @@ BASELINES: Mapping[str, Callable[[SegmentProblem], SegmentPlan]] = {
 STRATEGIES = ("exact", "all-compute-best", *BASELINES)
 
 
-def run_segments(problem: SegmentProblem, strategy: str) -> SegmentOutcome:
-    """The plan of a strategy. PlacementError if there is none, ValueError if there is no such strategy."""
+def run_segments(problem: SegmentProblem, strategy: str, near: float = NEAR) -> SegmentOutcome:
+    """The plan of a strategy; `near`: the share beyond the best one's time up to which baselines are told.
+
+    PlacementError if there is none, ValueError if there is no such strategy.
+    """
     start = time.monotonic()
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
@@ -65,6 +68,7 @@ def run_segments(problem: SegmentProblem, strategy: str) -> SegmentOutcome:
     plans |= {name: make(problem) for name, make in BASELINES.items()}
     kept = min(plans, key=lambda name: plans[name].total_ps)
     plan = replace(plans.pop(kept), bound_ps=lower_bound(problem))
-    most = plan.total_ps * (1 + NEAR)
-    near = tuple((name, other) for name, other in plans.items() if other.total_ps <= most and name != "exact")
-    return SegmentOutcome(plan, kept, time.monotonic() - start, near)
+    plans["all-compute-best"] = all_compute_best(problem)
+    most = plan.total_ps * (1 + near)
+    others = tuple((name, other) for name, other in plans.items() if other.total_ps <= most and name != "exact")
+    return SegmentOutcome(plan, kept, time.monotonic() - start, others)

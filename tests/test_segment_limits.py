@@ -1,0 +1,88 @@
+"""Plans of segments for other objectives, within limits, and beside other tiers."""
+
+import re
+from pathlib import Path
+
+import pytest
+from xdsl.context import Context
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, UnitAttr
+
+from h3c.compiler.onnx_reader.importer import read_onnx
+from h3c.compiler.pipeline import around, build, run
+from h3c.compiler.plan_files import new_context
+from h3c.passes.place_parts import PlaceParts
+from h3c.passes.segment_plan import SEGMENTS
+from h3c.runtime_sim.errors import InputError
+from h3c.runtime_sim.timing import Timing, simulate
+
+MODEL = Path(__file__).parent.parent / "models" / "digits_cnn.onnx"
+CHIP = (Path(__file__).parent.parent / "compiler/chips/dynaplasia.yaml").read_text()
+
+
+def chip_file(folder: Path, text: str, arrays: int) -> str:
+    """A chip with so few arrays that the model does not fit."""
+    path = folder / "chip.yaml"
+    path.write_text(text.replace("arrays: 96 ", f"arrays: {arrays} ").replace("tiles: 96", f"tiles: {arrays}"))
+    return str(path)
+
+
+def prepared(target: str) -> ModuleOp:
+    module = read_onnx(MODEL, {"batch": 1})
+    run(module, build({"attach-chip": {"target": target}}, around("place-parts")[0]), new_context())
+    return module
+
+
+def simulated(module: ModuleOp, **options: object) -> Timing:
+    """A module placed, lowered and simulated; of segments, but where `exact` finds that less of them is better."""
+    copy = module.clone()
+    PlaceParts(time_limit=2.0, **options).apply(Context(), copy)  # pyright: ignore[reportArgumentType]
+    assert SEGMENTS in copy.attributes or "strategy" not in options
+    run(copy, build({}, around("place-parts")[1]), new_context())
+    return simulate(copy)
+
+
+def test_objectives_and_limits_decide_among_the_plans_of_all_strategies(tmp_path: Path) -> None:
+    module = prepared(chip_file(tmp_path, CHIP, 6))
+    strategies = ("all-compute", "all-compute-overlap", "all-compute-best", "puma-like", "occ-like", "cmswitch")
+    each = [simulated(module, strategy=name) for name in strategies]
+    fast, frugal, edp = (simulated(module, objective=name) for name in ("latency", "energy", "edp"))
+    assert frugal.energy_pj <= min(timing.energy_pj for timing in [*each, fast])
+    assert edp.latency_ns * edp.energy_pj <= min(timing.latency_ns * timing.energy_pj for timing in [*each, fast])
+    assert fast.latency_ns <= min(timing.latency_ns for timing in each)
+    limit = (fast.energy_pj + frugal.energy_pj) / 2
+    assert simulated(module, max_energy_pj=limit).energy_pj <= limit * 1.01
+    with pytest.raises(InputError, match="expected a plan whose energy is at most 1 pJ"):
+        simulated(module, max_energy_pj=1.0)
+    text = CHIP.replace("    write_ports", "    endurance_writes: 1.0e+6\n    write_ports")
+    wears = prepared(chip_file(tmp_path, text, 6))
+    with pytest.raises(InputError, match=r"expected a plan whose cells last 2e\+06 executions, the best .* reaches"):
+        simulated(wears, lifetime_s=2 * 86400, executions_per_day=1e6, strategy="all-compute")
+
+
+def test_a_share_of_the_arrays_is_all_that_a_plan_uses(tmp_path: Path) -> None:
+    module = prepared(chip_file(tmp_path, CHIP, 12))
+    assert simulated(module, strategy="all-compute-best", max_area_share=0.5).tiers["edram"].arrays <= 6
+
+
+def test_a_plan_of_segments_is_not_explained() -> None:
+    with pytest.raises(InputError, match="--explain: expected a strategy without segments on chip dynaplasia, got cms"):
+        PlaceParts(strategy="cmswitch", explain=True).apply(Context(), prepared("dynaplasia"))
+
+
+def test_a_tier_that_can_be_memory_stands_beside_another(tmp_path: Path) -> None:
+    """`exact` looks at plans of segments on either, baselines at those on the one that can be memory; nothing is
+    proven of either."""
+    found = re.search(r"  edram:.*?(?=  digital:)", CHIP, re.DOTALL)
+    assert found
+    plain = re.sub(r"    memory_mode:\n(      .*\n)+", "", found[0]).replace("  edram:", "  other:")
+    text = CHIP.replace("  digital:", plain + "  digital:", 1)
+    module = prepared(chip_file(tmp_path, text, 6))
+    baseline = simulated(module, strategy="all-compute")
+    assert baseline.tiers["edram"].mac_share > 0.99
+    copy = module.clone()
+    PlaceParts(time_limit=2.0).apply(Context(), copy)
+    solution = copy.attributes["h3.solution"]
+    assert isinstance(solution, DictionaryAttr)
+    assert isinstance(solution.data["bound"], UnitAttr)
+    run(copy, build({}, around("place-parts")[1]), new_context())
+    assert simulate(copy).latency_ns <= baseline.latency_ns
