@@ -29,6 +29,9 @@ from .window import CHUNKS, Window
 
 TURNS = (1, 2, 3, 4, 8)
 VECTOR_CHUNKS = (1, 2, 4)
+MOST_ROUNDS = 64
+"""In a pass, or four times the fewest that fit: finer rounds fill and drain hardly faster, and each costs the simulator
+time."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ class Rounds:
 def candidates(window: Window, memory_levels: Ints) -> Tilings:
     """All tilings of the operator that fit the chip, with one copy of each tile or as many as there is room for.
 
-    Blocks of every size that gives another number of rounds; of more than 24 numbers of rounds of whole groups, 24.
+    Blocks of every size that gives another number of rounds (up to `MOST_ROUNDS`); of more than 24 numbers of rounds of
+    whole groups, 24.
     """
     return _candidates(window.chip, window.members[0].operator, tuple(memory_levels.tolist()))
 
@@ -123,6 +127,10 @@ def _candidates(chip: SegmentChip, op: SegmentOperator, memory_levels: tuple[int
     copies = np.where(many == 0, 1, np.minimum(room, -(-op.m // shares)))
     one_block = (deep[shape] >= blocks_k) | (wide[shape] >= blocks_n)
     fits = (room >= 1) & ((many == 0) | (copies > 1)) & (shares <= op.m) & ((outer == 0) | ~one_block)
+    of_groups = np.where(groups > 0, -(-op.groups // np.maximum(groups, 1)), op.groups)
+    rounds = of_groups * -(-blocks_k // deep) * -(-blocks_n // wide)
+    least = int(rounds[shape[fits]].min()) if fits.any() else 0
+    fits &= rounds[shape] <= max(MOST_ROUNDS, 4 * least)
     shape = shape[fits]
     return Tilings(
         deep[shape], wide[shape], outer[fits], shares[fits], turn[shape], groups[shape], copies[fits], memory[fits]
