@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported
 
@@ -23,17 +24,9 @@ from xdsl.dialects.builtin import ModuleOp
 from h3c.compiler.onnx_reader.importer import read_onnx
 from h3c.compiler.pipeline import around, build, run
 from h3c.compiler.plan_files import new_context
-from h3c.passes.place_parts import PlaceParts, give_orders, give_parts, make_problem, price_source, solution
-from h3c.passes.placement.assemble import order_of
-from h3c.passes.placement.evolutionary import Evolution
-from h3c.passes.placement.loss_curve import LossCurve
+from h3c.passes.place_parts import PlaceParts
 from h3c.passes.placement.losses import Losses
-from h3c.passes.placement.row_remap import LossBudget
-from h3c.passes.placement.strategies import Extras
-from h3c.passes.placement.strategies import run as place
 from h3c.passes.quality.sensitivity import measure_losses
-from h3c.passes.verify_placement import SOLUTION
-from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.quality.measure import Settings, measure
 from h3c.runtime_sim.timing import simulate
 from h3c.runtime_sim.weights import STORE
@@ -70,9 +63,9 @@ def measured(placed: ModuleOp, text: Text, repeats: int, seconds: float) -> Meas
     return Measured(at.mean, at.ci95, timing.latency_ns / 1e3, timing.energy_pj / 1e6, seconds)
 
 
-def exact(module: ModuleOp, losses: Losses, budget: float, text: Text, repeats: int) -> Measured:
+def found_by(strategy: Any, module: ModuleOp, losses: Losses, budget: float, text: Text, repeats: int) -> Measured:
     start, placed = time.process_time(), module.clone()
-    PlaceParts().place(placed, losses, budget)
+    PlaceParts(strategy=strategy, time_limit=600.0).place(placed, losses, budget)
     return measured(placed, text, repeats, time.process_time() - start)
 
 
@@ -91,7 +84,7 @@ def main() -> int:
     dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
     module = read_onnx(path, dict.fromkeys(dims, 1))
     run(module, build({"attach-chip": {"target": CHIP}}, around("place-parts")[0]), new_context())
-    chip, file = chip_from_ir(module), np.load(path.parent / "tinygpt_text.npz")
+    file = np.load(path.parent / "tinygpt_text.npz")
     tokens = file["test_tokens"][: arguments.windows]
     text = Text({given.name: tokens[:, :-1].astype(dtype)}, tokens[:, 1:])
     found = measure_losses(module, {given.name: file["calib_tokens"][:32, :-1].astype(dtype)}, (AGE,))
@@ -103,27 +96,15 @@ def main() -> int:
         print(f"| {budget:.3g} | {name} | {figures} | {one.seconds:.1f} |", flush=True)
 
     for budget in (float(each) for each in arguments.budgets.split(",")):
-        start = time.process_time()
-        published = module.clone()
-        operators, products, problem = make_problem(published, chip, "latency", 8, "h3pimap")
-        source = price_source(chip, products, 8, "h3pimap")
-        outcome = place(problem, "h3pimap", 600.0, Extras(source, LossBudget(found.losses, budget), Evolution(seed=0)))
-        give_parts(operators, outcome.problem, outcome.plan, chip)
-        # The search reckons with outputs in the order in which they lose least, as `exact` does.
-        order = list(chip.tiers)
-        runs = [[(order.index(part.tier_name), part.outputs) for part in op.placed] for op in operators]
-        curves = {i: LossCurve.of(own, not products[i].static) for i, own in found.losses.by_output.items()}
-        give_orders(operators, [order_of(curves[i], each) if i in curves else None for i, each in enumerate(runs)])
-        published.attributes[SOLUTION] = solution(outcome, "h3pimap")
-        theirs = measured(published, text, arguments.repeats, time.process_time() - start)
+        theirs = found_by("h3pimap", module, found.losses, budget, text, arguments.repeats)
         row(budget, "h3pimap", theirs)
-        ours = exact(module, found.losses, budget, text, arguments.repeats)
+        ours = found_by("exact", module, found.losses, budget, text, arguments.repeats)
         row(budget, "exact", ours)
         for _ in range(TRIES):
             if ours.perplexity <= theirs.perplexity:
                 break
             budget *= SMALLER
-            ours = exact(module, found.losses, budget, text, arguments.repeats)
+            ours = found_by("exact", module, found.losses, budget, text, arguments.repeats)
             row(budget, "exact", ours)
         told = (f"{getattr(ours, key) / getattr(theirs, key):.3f}" for key in ("latency_us", "energy_uj", "seconds"))
         print("exact / h3pimap: latency {}, energy {}, search time {}".format(*told), flush=True)

@@ -1,25 +1,28 @@
 """Plans that keep a promise of accuracy, beside LionHeart and other baselines, on trained classifiers.
 
     H3C_MODELS=FOLDER python benchmarks/promises.py [--quick] [--chips lionheart,h3pimap] [--losses .5,1,2]
-        [--objective latency] [--samples 300] [NAME ...]
+        [--objective latency] [--samples 300] [--rows FILE] [NAME ...]
+    python benchmarks/promises.py --read FILE ...
 
 For each model, chip and loss allowed (percentage points of top-1) the plan of `exact` is found with calibration data
 alone and then measured on the test split. A promise is *not refuted* if it is at least the test's mean loss less 1.645
-standard errors of the finite data. LionHeart's search runs as published (net loss of the calibration data, keep or
-revert) with the chip's compensation and with the same trim as `exact`; the other baselines with the same trim. Figures
-are simulated. Every plan's promise is that of the same rule on the same data that were kept back; a plan *keeps* what
-was allowed if it promises no more and the test does not refute that. Geometric means compare `exact` with LionHeart
-where both keep it, with LionHeart held to it (all digital where it does not keep it), where the test refutes neither,
-and with all digital. Exits with 1 if fewer than 95 % of the promises of `exact` hold.
+standard errors of the finite data. LionHeart's search runs as published (10 chips a step, net loss of the calibration
+data, keep or revert) with the chip's compensation and with the same trim as `exact`; the other baselines with the same
+trim. Figures are simulated. Every plan's promise is that of the same rule on the same data that were kept back; a plan
+*keeps* what was allowed if it promises no more and the test does not refute that. Passes are samples through the
+network: of the search, and with the measurement of the promise, which every plan takes. Geometric means compare `exact`
+with LionHeart where both keep it, with LionHeart held to it (all digital where it does not keep it), where the test
+refutes neither, and with all digital. Exits with 1 if fewer than 95 % of the promises of `exact` hold.
 """
 
 import argparse
+import json
 import os
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from math import exp, log
+from pathlib import Path
 from typing import Any, Literal
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported
@@ -28,21 +31,18 @@ import numpy as np
 from measuring import models
 from numpy.typing import NDArray
 from trained_models import DATA, TrainedModel
-from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.dialects.builtin import ModuleOp
 
 from h3c.compiler.onnx_reader.importer import read_onnx
 from h3c.compiler.pipeline import around, build, run
 from h3c.compiler.plan_files import new_context
-from h3c.compiler.promise import TRIMMED_WITH, Half, Search, Wanted, halves
-from h3c.passes.place_parts import PlaceParts, give_parts, make_problem
-from h3c.passes.placement.mixed import lionheart
-from h3c.passes.placement.problem import Plan, Problem
+from h3c.compiler.promise import Half, Promised, Wanted, halves
+from h3c.compiler.promise_checks import Checks, Memo, plan_of
+from h3c.compiler.promise_search import Search
+from h3c.passes.place_parts import PlaceParts
 from h3c.runtime_sim.chip_ir import chip_from_ir
-from h3c.runtime_sim.noise.ages import parse_age
-from h3c.runtime_sim.quality.measure import Settings, measure
-from h3c.runtime_sim.quality.promise import net_loss, promised_loss
-from h3c.runtime_sim.quality.realisations import COMPENSATION
-from h3c.runtime_sim.quality.trim import set_trim
+from h3c.runtime_sim.quality.measure import Settings
+from h3c.runtime_sim.quality.promise import net_loss
 from h3c.runtime_sim.timing import simulate
 from h3c.runtime_sim.weights import STORE
 
@@ -66,8 +66,10 @@ COLUMNS = [
     "energy_uj",
     "analog",
     "passes",
+    "in all",
     "cpu_s",
 ]
+METHODS = 3 + len(BASELINES)
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,17 @@ class Case:
     test: Half
     ages: tuple[str, ...]
     repeats: int
+    test_repeats: int
     objective: Any
+    memo: Memo = field(default_factory=Memo)
 
 
 @dataclass(frozen=True)
 class Row:
     """One plan: what it promises, loses on the test split, and takes."""
 
+    model: str
+    chip: str
     method: str
     allowed: float
     promise: float
@@ -98,6 +104,7 @@ class Row:
     energy_pj: float
     analog: float
     passes: float
+    passes_in_all: float
     seconds: float
 
     @property
@@ -144,111 +151,66 @@ def case(model: TrainedModel, chip: str, arguments: argparse.Namespace) -> Case:
         test,
         tuple(arguments.ages.split(",")),
         arguments.repeats,
+        arguments.test_repeats,
         arguments.objective,
     )
 
 
-def measured(on: Case, method: str, placed: ModuleOp, allowed: float, promise: float, took: tuple[float, float]) -> Row:
-    """A placed module on the test split, and simulated."""
-    plan = placed.clone()
-    run(plan, build({}, around("place-parts")[1]), new_context())
-    settings = Settings(on.ages, on.repeats, "top1", seed=SEEDS)
-    quality = measure(plan, on.test.inputs, on.test.labels, settings)
+def on_test(on: Case, method: str, found: Promised, allowed: float) -> Row:
+    """A plan on the test split, and simulated."""
+    plan = plan_of(found.module)
+    checks = Checks(on.test, "top1", memo=on.memo)
+    quality = checks.mean(found.module, Settings(on.ages, on.test_repeats, seed=SEEDS))
     worst = max(on.ages, key=lambda age: net_loss(quality, age))
     flips = quality.ages[worst].flips or 0.0
     timing = simulate(plan)
     noisy = [name for name, tier in chip_from_ir(plan).tiers.items() if tier.noise is not None]
     return Row(
+        on.name,
+        on.chip,
         method,
         allowed,
-        promise,
+        found.promise,
         net_loss(quality, worst),
         float(np.sqrt(flips / quality.samples)),
         timing.latency_ns,
         timing.energy_pj,
         sum(timing.tiers[name].mac_share for name in noisy),
-        *took,
+        found.search_passes,
+        found.passes,
+        found.seconds,
     )
 
 
-def ours(on: Case, strategy: Any, allowed: float) -> Row:
-    """A plan of `exact`, or of a baseline with the same trim."""
-    wanted = Wanted(on.ages, allowed, "top1", "offset", on.repeats)
+def row(on: Case, method: str, strategy: Any, allowed: float, compensation: Any) -> Row:
+    """The plan of a strategy."""
+    wanted = Wanted(on.ages, allowed, "top1", compensation, on.repeats)
     placing = PlaceParts(strategy=strategy, objective=on.objective)
-    found = Search(on.module, placing, on.known, on.kept_back, wanted).run()
-    return measured(on, strategy, found.module, allowed, found.promise, (found.passes, found.seconds))
-
-
-def greedy(on: Case, allowed: float, trimmed: bool) -> Row:
-    """LionHeart's search with the whole calibration data, keeping an operator analog while the mean loss is allowed."""
-    start, passes = time.process_time(), 0.0
-    module = on.module.clone()
-    chip = chip_from_ir(module)
-    if trimmed:
-        module.attributes[COMPENSATION] = StringAttr("offset")
-        set_trim(module, {name: array[:TRIMMED_WITH] for name, array in on.known.inputs.items()})
-    operators, products, problem = make_problem(module, chip, on.objective, 8, "homogeneous")
-    inputs = {name: np.concatenate([on.known.inputs[name], on.kept_back.inputs[name]]) for name in on.known.inputs}
-    assert on.known.labels is not None
-    assert on.kept_back.labels is not None
-    labels = np.concatenate([on.known.labels, on.kept_back.labels])
-    oldest = max(on.ages, key=parse_age)
-
-    def loss_of(trial: Problem, plan: Plan) -> float:
-        nonlocal passes
-        give_parts(operators, trial, plan, chip)
-        lowered = module.clone()
-        run(lowered, build({}, BETWEEN), new_context())
-        quality = measure(lowered, inputs, labels, Settings((oldest,), 4, "top1", seed=1))
-        passes += 4 * (len(labels) + TRIMMED_WITH * trimmed)
-        return net_loss(quality, oldest)
-
-    tiers = list(chip.tiers)
-    noisy = [i for i, tier in enumerate(chip.tiers.values()) if tier.noise is not None]
-    macs = [product.macs() for product in products]
-    found = lionheart(problem, noisy, tiers.index("digital"), macs, loss_of, allowed, 30.0)
-    give_parts(operators, found.problem, found.plan, chip)
-    name = "lionheart, trimmed" if trimmed else "lionheart"
-    placed = ours_solution(on, module)
-    took = passes, time.process_time() - start
-    lowered = placed.clone()
-    run(lowered, build({}, BETWEEN), new_context())
-    own = measure(lowered, on.kept_back.inputs, on.kept_back.labels, Settings(on.ages, on.repeats, "top1", seed=2))
-    return measured(on, name, placed, allowed, promised_loss(own), took)
-
-
-BETWEEN = ("lower-to-tile", "assign-arrays")
-
-
-def ours_solution(on: Case, module: ModuleOp) -> ModuleOp:
-    """The module with an `h3.solution`, which plans have: that of the digital plan, whose figures are not read."""
-    copy = on.module.clone()
-    PlaceParts(strategy="all-digital", objective=on.objective).place(copy)
-    module.attributes["h3.solution"] = copy.attributes["h3.solution"]
-    return module
+    return on_test(on, method, Search(on.module, placing, on.known, on.kept_back, wanted, memo=on.memo).run(), allowed)
 
 
 def rows(on: Case, allowed: float) -> Iterator[Row]:
-    yield ours(on, "exact", allowed)
-    yield greedy(on, allowed, trimmed=False)
-    yield greedy(on, allowed, trimmed=True)
+    yield row(on, "exact", "exact", allowed, "offset")
+    yield row(on, "lionheart", "lionheart", allowed, None)
+    yield row(on, "lionheart, trimmed", "lionheart", allowed, "offset")
     for strategy in BASELINES:
-        yield ours(on, strategy, allowed)
+        yield row(on, strategy, strategy, allowed, "offset")
 
 
-def line(on: Case, allowed: float, row: Row) -> str:
-    shares = (f"{100 * value:.2f}" for value in (row.promise, row.test, row.error))
-    figures = (f"{row.latency_ns / 1e3:.4g}", f"{row.energy_pj / 1e6:.4g}", f"{row.analog:.2f}")
-    took = (f"{row.passes:.0f}", f"{row.seconds:.0f}")
-    held = "yes" if row.promise_holds else "no"
-    return f"| {' | '.join((on.name, on.chip, f'{100 * allowed:g}', row.method, *shares, held, *figures, *took))} |"
+def line(one: Row) -> str:
+    shares = (f"{100 * value:.2f}" for value in (one.promise, one.test, one.error))
+    figures = (f"{one.latency_ns / 1e3:.4g}", f"{one.energy_pj / 1e6:.4g}", f"{one.analog:.2f}")
+    took = (f"{one.passes:.0f}", f"{one.passes_in_all:.0f}", f"{one.seconds:.0f}")
+    held = "yes" if one.promise_holds else "no"
+    named = (one.model, one.chip, f"{100 * one.allowed:g}", one.method)
+    return f"| {' | '.join((*named, *shares, held, *figures, *took))} |"
 
 
 def geometric(values: list[float]) -> str:
     return f"{exp(sum(map(log, values)) / len(values)):.3f} of {len(values)}" if values else "none"
 
 
-def ratios(cells: list[Mapping[str, Row]], base: str, rule: Literal["kept", "held", "unrefuted"]) -> str:
+def ratios(cells: Sequence[Mapping[str, Row]], base: str, rule: Literal["kept", "held", "unrefuted"]) -> str:
     """Latency, energy and passes of exact over a baseline's, as geometric means over cells.
 
     `kept`: where both keep what was allowed; `held`: a baseline that does not is all digital; `unrefuted`: where the
@@ -269,6 +231,27 @@ def ratios(cells: list[Mapping[str, Row]], base: str, rule: Literal["kept", "hel
     return ", ".join(told)
 
 
+def report(found: list[Row]) -> int:
+    """Prints the geometric means; returns the exit status."""
+    cells: dict[tuple[str, str, float], dict[str, Row]] = {}
+    for one in found:
+        cells.setdefault((one.model, one.chip, one.allowed), {})[one.method] = one
+    whole = [cell for cell in cells.values() if len(cell) == METHODS]
+    for chip in sorted({one.chip for one in found}):
+        here = [cell for cell in whole if cell["exact"].chip == chip]
+        print(f"{chip}: {len(here)} cells")
+        for base in ("lionheart", "lionheart, trimmed"):
+            print(f"  exact / {base}, where both keep it: {ratios(here, base, 'kept')}")
+            print(f"  exact / {base}, held to it: {ratios(here, base, 'held')}")
+            print(f"  exact / {base}, where the test refutes neither: {ratios(here, base, 'unrefuted')}")
+        print(f"  exact / all-digital: {ratios(here, 'all-digital', 'kept')}")
+    kept = [cell["exact"].promise_holds for cell in whole]
+    print(f"promises of exact not refuted: {sum(kept)} of {len(kept)}")
+    for method in ("exact", "lionheart", "lionheart, trimmed"):
+        print(f"{method} keeps what is allowed in {sum(cell[method].keeps for cell in whole)} of {len(whole)}")
+    return 0 if sum(kept) >= HOLD * len(kept) else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the four smallest float models")
@@ -277,33 +260,35 @@ def main() -> int:
     parser.add_argument("--ages", default="1s,1d,1y")
     parser.add_argument("--objective", default="latency", choices=("latency", "energy", "edp"))
     parser.add_argument("--samples", type=int, default=300, help="of the test split")
-    parser.add_argument("--repeats", type=int, default=10, help="realisations")
+    parser.add_argument("--repeats", type=int, default=10, help="realisations that a promise is measured with")
+    parser.add_argument("--test-repeats", type=int, default=5, help="realisations on the test split")
+    parser.add_argument("--rows", type=Path, help="a file that rows are added to, one JSON object a line")
+    parser.add_argument("--read", type=Path, nargs="+", help="print the rows of such files instead of measuring")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
     STORE.driver = "promises.py"
+    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS), flush=True)
+    found: list[Row] = []
+    if arguments.read:
+        found = [Row(**json.loads(text)) for path in arguments.read for text in path.read_text().splitlines()]
+        print("\n".join(map(line, found)))
+        return report(found)
     folder = models() / "trained"
     named = arguments.names or (QUICK if arguments.quick else [path.stem for path in sorted(folder.glob("*.onnx"))])
     chosen = [TrainedModel(folder / f"{name}.onnx") for name in named]
-    chosen = [model for model in chosen if model.family in DATA and model.family not in ("tinygpt", "sww")]
-    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS), flush=True)
-    cells: list[Mapping[str, Row]] = []
     for model in chosen:
+        if model.family not in DATA or model.family in ("tinygpt", "sww"):
+            continue  # no classifier, or too few labels to promise anything
         for chip in arguments.chips.split(","):
             on = case(model, chip, arguments)
             for points in arguments.losses.split(","):
-                cell: dict[str, Row] = {}
-                for row in rows(on, float(points) / 100):
-                    cell[row.method] = row
-                    print(line(on, float(points) / 100, row), flush=True)
-                cells.append(cell)
-    for base in ("lionheart", "lionheart, trimmed"):
-        print(f"exact / {base}, where both keep it: {ratios(cells, base, 'kept')}")
-        print(f"exact / {base}, held to it: {ratios(cells, base, 'held')}")
-        print(f"exact / {base}, where the test refutes neither: {ratios(cells, base, 'unrefuted')}")
-    print(f"exact / all-digital: {ratios(cells, 'all-digital', 'kept')}")
-    kept = [cell["exact"].promise_holds for cell in cells]
-    print(f"promises of exact not refuted: {sum(kept)} of {len(kept)}")
-    return 0 if sum(kept) >= HOLD * len(kept) else 1
+                for one in rows(on, float(points) / 100):
+                    found.append(one)
+                    print(line(one), flush=True)
+                    if arguments.rows is not None:
+                        with arguments.rows.open("a") as file:
+                            file.write(json.dumps(asdict(one)) + "\n")
+    return report(found)
 
 
 if __name__ == "__main__":

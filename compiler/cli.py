@@ -315,7 +315,7 @@ def _plan(args: argparse.Namespace, clock: Clock, dumps: "Dumps | None") -> "tup
         if not args.calibration:
             run(module, placing, new_context(), after=after)
     if args.calibration:
-        from .promise import promise
+        from .promise_search import promise
 
         promised = promise(module, placing[0], args)
         module = promised.module

@@ -9,9 +9,13 @@ from .front import Arguments, UsageError, whole_number
 METRICS = ("top1", "auc", "cosine", "mse", "perplexity")
 SHARES = ("top1", "auc")
 """Metrics whose loss is told in percentage points."""
+NEED_LABELS = ("top1", "auc", "perplexity")
+MEASURED = ("lionheart", "row-remap", "h3pimap")
+"""Strategies that look at losses."""
 COMPENSATIONS = ("none", "global", "offset")
 REPEATS = 25
 AGES = "1s,1d,1y"
+REDUNDANCY = 8
 ABOUT = ("labels", "metric", "looked_at", "repeats", "compensation", "seed")
 """The options that both have, beside ages."""
 
@@ -65,6 +69,14 @@ def add_promise(p: Arguments) -> None:
         help="how much worse than the digital model the plan may be: percentage points of top1 and auc, else a number",
     )
 
+    group.add_argument(
+        "--redundancy",
+        metavar="N",
+        type=whole_number(1, 64),
+        help="hold each weight at most so often, where a tier can, so that errors average out (default: "
+        f"{REDUNDANCY}), with --max-loss and strategy exact",
+    )
+
 
 def max_loss(text: str) -> tuple[float, bool]:
     """A loss above 0, and whether it is in percentage points (then it is returned as a share)."""
@@ -80,14 +92,20 @@ def max_loss(text: str) -> tuple[float, bool]:
 
 def check_promise(args: argparse.Namespace) -> None:
     """Say before the work begins what does not go together."""
+    _check_strategy(args)
     if not args.calibration:
-        given = [name for name in ("age", *ABOUT, "max_loss") if getattr(args, name) is not None]
+        given = [name for name in ("age", *ABOUT, "max_loss", "redundancy") if getattr(args, name) is not None]
         if given:
             raise UsageError(f"{option(given[0])} is about quality and needs --calibration")
         return
     if args.pareto is not None:
         raise UsageError("--calibration goes with one plan, --pareto makes several: expected one of them")
     metric = args.metric or ("cosine" if args.labels is None else "top1")
+    if metric in NEED_LABELS and args.labels is None:
+        raise UsageError(f"--metric {metric}: expected --labels, got none")
+    check_ages(args.age)
+    if args.redundancy is not None and (args.max_loss is None or args.strategy["strategy"] != "exact"):
+        raise UsageError("--redundancy goes with --max-loss and strategy exact")
     check_unit(args.max_loss, metric)
     single_thread()
 
@@ -97,6 +115,27 @@ def check_unit(limit: tuple[float, bool] | None, metric: str) -> None:
     if limit is not None and limit[1] != (metric in SHARES):
         wanted = "percentage points, as 1pp" if metric in SHARES else "a plain number"
         raise UsageError(f"--max-loss: expected {wanted} for metric {metric}")
+
+
+def _check_strategy(args: argparse.Namespace) -> None:
+    """Strategies that look at losses need data and the loss allowed, or a file of sensitivities where that will do."""
+    name = args.strategy["strategy"]
+    measured = bool(args.calibration) and args.max_loss is not None
+    if name in MEASURED and not measured and (name == "lionheart" or args.sensitivities is None):
+        file = "" if name == "lionheart" else ", or a file of sensitivities (--sensitivities)"
+        raise UsageError(f"strategy {name}: expected --calibration and --max-loss{file}, got neither")
+
+
+def check_ages(text: str | None) -> None:
+    """An age that is none, or is given twice, is an error."""
+    from ..runtime_sim.noise.ages import parse_age
+
+    seen: dict[float, str] = {}
+    for age in () if text is None else ages_of(text):
+        seconds = parse_age(age)
+        if seconds in seen:
+            raise UsageError(f"--age: expected each age once, got {seen[seconds]!r} and {age!r}")
+        seen[seconds] = age
 
 
 def option(name: str) -> str:

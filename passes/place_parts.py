@@ -28,12 +28,13 @@ from ..runtime_sim.work import work_of
 from .assign_arrays import AssignArrays
 from .explanation import EXPLAIN, explanation
 from .lower_to_tile import LowerToTile
-from .placement.assemble import PlacedPart, build_problem, orders_of, parts_of
+from .placement.assemble import PlacedPart, best_orders, build_problem, orders_of, parts_of, predicted_loss
 from .placement.constraints import Constraints, constrained
 from .placement.evolutionary import Evolution
 from .placement.losses import Losses
 from .placement.pricing import ChipPricer
 from .placement.problem import Ints, PlacementError, Plan, Problem
+from .placement.row_remap import LossBudget
 from .placement.splits import PriceSource
 from .placement.strategies import Extras, Outcome, run
 from .segment_problem import segment_tiers
@@ -50,7 +51,7 @@ MatrixOps = list[MatmulOp | ConvOp]
 
 SEEDED = ("random", "nsga2", "h3pimap")
 SENSITIVE = ("row-remap", "h3pimap")
-SHUNNED_TOO = ("homogeneous", "equal", "random", "all-analog", "all-digital", "first-last-digital")
+SHUNNED_TOO = ("homogeneous", "equal", "random", "all-analog", "all-digital", "first-last-digital", "lionheart")
 """Published baselines: they give tiers what these shun, too."""
 
 
@@ -101,13 +102,18 @@ class PlaceParts(ModulePass):
             self.place(op)
 
     def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Outcome:
-        """Place a module; with `exact`, in at most `max_loss` predicted loss, in the unit of `losses`."""
+        """Place a module; with `exact`, `row-remap` and `h3pimap` in at most `max_loss` predicted loss (None: any), in
+        the unit of `losses`."""
         forget_segments(op)
         chip = chip_from_ir(op)
-        strategy = self._strategy(chip)
+        limit: LossBudget | None = None
+        if losses is not None and self.strategy in SENSITIVE:
+            limit = LossBudget(losses, np.inf if max_loss is None else max_loss)
+            losses, max_loss = None, None  # the strategy looks at them, the problem need not
+        strategy = self._strategy(chip, limit is not None)
         try:
             operators, products, problem = self.problem(op, chip, losses, max_loss)
-            outcome = run(problem, strategy, self.time_limit, self._extras(chip, operators, products))
+            outcome = run(problem, strategy, self.time_limit, self._extras(chip, operators, products, limit))
         except PlacementError as error:
             raise InputError(str(error)) from None
         outcome = _least_simulated(op, operators, outcome, chip)
@@ -115,7 +121,13 @@ class PlaceParts(ModulePass):
             # What the solver proved holds for operators that follow each other; overlapping may beat it.
             outcome = replace(outcome, bound=None, gap=None, status="feasible")
         give_parts(operators, outcome.problem, outcome.plan, chip)
-        give_orders(operators, orders_of(outcome.problem, outcome.plan))
+        orders = orders_of(outcome.problem, outcome.plan)
+        if limit is not None:
+            fixed = [not each.static for each in products]
+            orders = best_orders(outcome.problem, outcome.plan, limit.losses, fixed)
+            loss = predicted_loss(outcome.problem, outcome.plan, orders, limit.losses)
+            outcome = replace(outcome, plan=replace(outcome.plan, loss=loss))
+        give_orders(operators, orders)
         op.attributes[SOLUTION] = solution(outcome, strategy)
         if self.explain:
             menu = outcome.problem if strategy == "exact" else problem
@@ -205,8 +217,10 @@ class PlaceParts(ModulePass):
             executions_per_day=self.executions_per_day,
         )
 
-    def _strategy(self, chip: Chip) -> str:
-        """The strategy with its tier or seed."""
+    def _strategy(self, chip: Chip, measured: bool = False) -> str:
+        """The strategy with its tier or seed; `measured`: losses are known without a file of sensitivities."""
+        if self.strategy == "lionheart":
+            raise InputError("strategy lionheart: expected data to measure with and a loss allowed, got none")
         if (self.strategy == "homogeneous") != (self.tier is not None):
             raise InputError(
                 f"strategy {self.strategy}: expected a tier with homogeneous, and only there, got {self.tier or 'none'}"
@@ -220,16 +234,17 @@ class PlaceParts(ModulePass):
             raise InputError(
                 f"strategy {self.strategy}: expected a seed from 0 with {', '.join(SEEDED)} only, got {self.seed}"
             )
-        if (self.sensitivities is not None) != (self.strategy in SENSITIVE):
+        if (self.sensitivities is not None) != (self.strategy in SENSITIVE and not measured):
             raise InputError(
                 f"strategy {self.strategy}: expected a file of sensitivities with {' and '.join(SENSITIVE)}, "
                 f"and only there, got {self.sensitivities or 'none'}"
             )
         return f"random:{self.seed}" if self.strategy == "random" else self.strategy
 
-    def _extras(self, chip: Chip, operators: MatrixOps, products: list[Product]) -> Extras:
-        """What strategies want beside the problem."""
-        limit = None
+    def _extras(
+        self, chip: Chip, operators: MatrixOps, products: list[Product], limit: LossBudget | None = None
+    ) -> Extras:
+        """What strategies want beside the problem; `limit` in place of a file of sensitivities."""
         if self.sensitivities is not None:
             limit = read_sensitivities(self.sensitivities, operators, chip).limit
         return Extras(

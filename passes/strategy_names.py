@@ -17,6 +17,7 @@ Strategy = Literal[
     "all-analog",
     "all-digital",
     "first-last-digital",
+    "lionheart",
     "all-compute",
     "all-compute-overlap",
     "all-compute-best",

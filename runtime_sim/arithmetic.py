@@ -5,7 +5,7 @@ whose range must be set from data. What follows (scales, zero points, bias, acti
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from itertools import product as pairs
 from typing import Any, Protocol
@@ -146,7 +146,8 @@ class AnalogDot:
 
     `array_rows`: inputs that are summed before a converter (the rows of an array), the rest is added up digitally;
     None: all of them. `per_vector`: the input converter's range is set for each vector and array (noise management of
-    AIHWKIT), else for each tensor; integers that fit go in as they are.
+    AIHWKIT), else for each tensor; integers that fit go in as they are. `stacked`: how often weights are held, below
+    each other, the rows of each copy driven by the same inputs.
     """
 
     input_bits: int
@@ -154,6 +155,7 @@ class AnalogDot:
     output_bits: int | None
     array_rows: int | None = None
     per_vector: bool = False
+    stacked: int = 1
 
     def inputs(self, x: Array, zero_point: int) -> Inputs:
         shifted = x.astype(np.int64) - zero_point if x.dtype.kind in "iub" else x
@@ -165,7 +167,11 @@ class AnalogDot:
         return Inputs(codes.values, codes.scale, 0, magnitude(codes.values), tops)
 
     def weights(self, w: Array) -> Weights:
-        return held(quantise_weights(w, self.weight_bits, -2))
+        codes = quantise_weights(w, self.weight_bits, -2)
+        if self.stacked == 1:
+            return held(codes)
+        values = np.concatenate([codes.values] * self.stacked, axis=-2)
+        return held(Codes(values, codes.scale / self.stacked))
 
     def multiply(self, x: Array, peak: float, w: Weights, drive: Drive = UNCONVERTED) -> tuple[Array, int]:
         total, clipped = np.zeros(()), 0
@@ -196,13 +202,37 @@ class AnalogDot:
 
     def _arrays(self, x: Array, peak: float, w: Weights, drive: Drive) -> Iterator[tuple[Array, Array | None]]:
         """The sums of each array, in codes, and what they are to be multiplied by where inputs were raw."""
-        for index, rows in enumerate(self.blocks(x.shape[-1])):
-            driven, scale = x[..., rows], None
-            if drive.raw and drive.top is not None:
-                driven, scale = convert_vectors(driven, drive.top, self.input_bits)
+        depth, converted, rescaled = x.shape[-1], x, None
+        for index, rows in enumerate(self.blocks(depth * self.stacked)):
+            held_here, at, drives = w, rows, rows
+            if self.stacked > 1:
+                held_here, drives = _folded(w, depth, rows)
+                at = slice(None)
+            if index == 0 or not (isinstance(drives, slice) and drives == slice(None)):
+                converted, rescaled = x[..., drives], None
+                if drive.raw and drive.top is not None:
+                    converted, rescaled = convert_vectors(converted, drive.top, self.input_bits)
             whole = self.array_rows is None and not drive.raw and w.whole
-            y = product(driven, w, peak) if whole else matmul(driven, w.values[..., rows, :])
-            yield self.disturbed(y, driven, w, rows, index, drive), scale
+            values = held_here.values[..., at, :]
+            y = product(converted, held_here, peak) if whole else matmul(converted, values)
+            yield self.disturbed(y, converted, held_here, at, index, drive), rescaled
+
+
+def _folded(w: Weights, depth: int, rows: slice) -> tuple[Weights, slice | Array]:
+    """Weights, and their variances, of rows of an array that are driven by the same input, added up; and which of the
+    `depth` inputs drive them: all, or some. Currents of a column add up, so that this is what it gives."""
+    stop = min(rows.stop, w.values.shape[-2])
+    seen = np.arange(rows.start, min(stop, rows.start + depth)) % depth
+
+    def added(values: Array) -> Array:
+        total = values[..., rows.start : rows.start + len(seen), :].astype(np.float32)
+        for start in range(rows.start + depth, stop, depth):
+            more = values[..., start : min(start + depth, stop), :]
+            total[..., : more.shape[-2], :] += more
+        return total if len(seen) < depth else np.roll(total, rows.start % depth, axis=-2)
+
+    variance = None if w.variance is None else added(w.variance)
+    return replace(w, values=added(w.values), variance=variance), slice(None) if len(seen) == depth else seen
 
 
 @dataclass(frozen=True)

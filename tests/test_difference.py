@@ -47,9 +47,3 @@ def test_quantised_probabilities_are_shares_of_their_range() -> None:
     assert as_shares(codes) == pytest.approx(shares)
     assert are_probabilities(as_shares(codes))
     assert Difference(codes).kl(codes[::-1]) == pytest.approx(Difference(shares).kl(shares[::-1]))
-
-
-def test_a_flip_is_another_largest_output() -> None:
-    clean = np.array([[3.0, 1.0], [0.0, 2.0], [1.0, 0.0], [5.0, 4.0]])
-    noisy = clean + np.array([[-3.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.5]])
-    assert Difference(clean).flips(np.concatenate([clean, noisy])) == pytest.approx([0.0, 0.25])

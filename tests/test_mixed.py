@@ -107,3 +107,18 @@ def test_lionheart_reverts_to_all_digital() -> None:
     assert found.measured == len(measured) == 4
     assert (found.analog, found.loss) == ((), None)
     assert tier_of(found.problem, found.plan) == [DIGITAL] * 4
+
+
+def test_lionheart_ends_where_it_can_win_no_more() -> None:
+    """Asked with the best plan that could still come of it: at first any, at last what is kept and the best of the
+    rest. Operators 1 and 0 are rejected, so that only plans with both digital are left."""
+    left: list[list[int]] = []
+
+    def worth(problem: Problem, plan: Plan) -> bool:
+        left.append(tier_of(problem, plan))
+        return len(left) < 3
+
+    found = lionheart(a_problem(), [ANALOG], DIGITAL, MACS, lambda problem, plan: 9.0, 3.0, 10, worth)
+    assert found.measured == 2
+    assert [[tiers[1], tiers[0]].count(DIGITAL) for tiers in left] == [0, 1, 2]
+    assert left[0] == [ANALOG] * 4

@@ -4,16 +4,28 @@ import json
 import math
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from noisy_chips import unplaced
+from xdsl.dialects.builtin import DictionaryAttr, FloatAttr
 
-from h3c.compiler.promise import halves
+from h3c.compiler.promise import Half, Wanted, halves
+from h3c.compiler.promise_search import Search
+from h3c.passes.place_lionheart import place_lionheart
+from h3c.passes.place_parts import PlaceParts
 from h3c.runtime_sim.errors import InputError
 from h3c.runtime_sim.quality.measure import AtAge, Quality
-from h3c.runtime_sim.quality.promise import likely_mse, net_loss, promised_loss, samples_needed
+from h3c.runtime_sim.quality.promise import (
+    least_promised_loss,
+    likely_mse,
+    net_loss,
+    promised_loss,
+    samples_needed,
+)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MODELS = Path(__file__).parent.parent / "models"
@@ -35,6 +47,12 @@ def test_a_promise_is_the_worst_of_net_loss_and_flips_with_their_intervals() -> 
     assert promised_loss(rise) == pytest.approx(0.25)
 
 
+def test_what_more_realisations_will_hardly_go_below_is_the_lower_end() -> None:
+    day = AtAge(0.88, 0.02, 0.01, 0.05, flips=0.04, flips_ci95=0.01)
+    assert least_promised_loss(measured("top1", 0.90, day=day)) == pytest.approx(max(0.02 - 0.01, 0.7 * 0.03))
+    assert least_promised_loss(measured("mse", 0.0, day=AtAge(0.1, 0.0, 0.2, 0.0))) == 0.0
+
+
 def test_samples_that_verify_a_promise_are_those_that_tell_it_from_the_noise_of_flips() -> None:
     quality = measured("top1", 0.9, day=AtAge(0.9, 0.0, 0.0, 0.05, flips=0.02, flips_ci95=0.0))
     n = samples_needed(quality, 0.01)
@@ -51,6 +69,9 @@ def test_the_likely_error_at_which_a_loss_is_reached() -> None:
     assert 0.7 * np.mean(noisy.argmax(1) != logits.argmax(1)) == pytest.approx(0.05, rel=0.35)
     noisy = logits + rng.normal(size=logits.shape) * math.sqrt(likely_mse("mse", 0.3, logits) * power)
     assert np.square(noisy - logits).mean() == pytest.approx(0.3, rel=0.03)
+    scores = rng.normal(size=4000)  # one number a sample: on one side of 0 or the other
+    noisy = scores + rng.normal(size=4000) * math.sqrt(likely_mse("auc", 0.05, scores) * np.square(scores).mean())
+    assert 0.7 * np.mean((noisy > 0) != (scores > 0)) == pytest.approx(0.05, rel=0.5)
     wide = rng.normal(size=(50, 4000))
     noisy = wide + rng.normal(size=wide.shape) * math.sqrt(likely_mse("cosine", 0.01, wide))
     cosine = (noisy * wide).sum(1) / np.linalg.norm(noisy, axis=1) / np.linalg.norm(wide, axis=1)
@@ -66,6 +87,8 @@ def test_halves_are_every_other_execution_with_its_labels() -> None:
     assert kept.labels.tolist() == [20, 30, 60, 70]
     with pytest.raises(InputError, match="expected at least 16 samples, two executions, got 11"):
         halves(inputs, labels, 8)
+    with pytest.raises(InputError, match="expected inputs to measure with, got none"):
+        halves({}, None, 1)
     with pytest.raises(InputError, match="expected as many samples of every input, and labels"):
         halves(inputs, labels[:5], 2)
 
@@ -74,8 +97,10 @@ WORDS = ["--dim", "batch=1", "--target", "lionheart"]
 DATA = f"{MODELS / 'digits.npz'}:"
 
 
-def asked(command: Command, folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
-    data = ["--calibration", f"image={DATA}x_calib", "--labels", f"{DATA}y_calib"]
+def asked(
+    command: Command, folder: Path, *words: str, labels: bool = True
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    data = ["--calibration", f"image={DATA}x_calib", *(["--labels", f"{DATA}y_calib"] if labels else [])]
     done = command("h3c", MODELS / "digits_mlp.onnx", *WORDS, *data, *words, "--summary", "s.json", "-o", "p.mlir")
     assert done.returncode == 0, done.stderr
     return done, json.loads((folder / "s.json").read_text())
@@ -100,6 +125,45 @@ def test_a_plan_keeps_a_promise_which_stands_in_the_summary(command: Command, tm
     test = json.loads((tmp_path / "t.json").read_text())["quality"]
     year = test["ages"]["1y"]
     assert quality["promise"] >= test["reference"] - year["mean"] - 1.645 / 1.96 * year["ci95_data"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "chip", "words"),
+    [
+        ("lionheart", "lionheart", ["--compensation", "none", "--max-loss", "0.02pp,80pp"]),
+        ("row-remap", "h3pimap", ["--metric", "mse", "--max-loss", "1e-3,1e6"]),
+    ],
+)
+def test_strategies_that_look_at_measured_losses(
+    strategy: str, chip: str, words: list[str], command: Command, tmp_path: Path
+) -> None:
+    """What they may lose decides how much is on tiers that err."""
+    shares: list[float] = []
+    for allowed in words[-1].split(","):
+        rest = ["--target", chip, "--strategy", strategy, "--age", "1y", "--repeats", "3", "-q"]
+        _, summary = asked(command, tmp_path, *words[:-1], allowed, *rest, labels="mse" not in words)
+        assert summary["strategy"] == strategy
+        shares.append(sum(summary["tiers"].get(name, {}).get("mac_share", 0.0) for name in ("pcm", "photonic")))
+    assert shares[0] < shares[1] - 0.3
+
+
+def test_exact_is_never_worse_than_lionhearts_search_under_the_same_checks(models: Path) -> None:
+    digits = np.load(MODELS / "digits.npz")
+    half = Half({"image": digits["x_calib"][:64]}, digits["y_calib"][:64])
+    other = Half({"image": digits["x_calib"][64:128]}, digits["y_calib"][64:128])
+    module = unplaced(models / "digits_mlp.onnx", "lionheart")
+    placing = PlaceParts(objective="energy")
+    search = Search(module, placing, half, other, Wanted(("1y",), 0.02, None, "offset", 3, redundancy=1))
+    found = search.run()
+    greedy = module.clone()
+    search.equip(greedy)
+    outcome, _ = place_lionheart(replace(placing, strategy="lionheart"), greedy, search.promise, 0.02)
+    kept = found.module.attributes["h3.solution"]
+    assert isinstance(kept, DictionaryAttr)
+    value = kept.data["predicted_energy_pj"]
+    assert isinstance(value, FloatAttr)
+    assert value.value.data <= outcome.value * (1 + 1e-9)
+    assert found.search_passes < found.passes
 
 
 def test_a_limit_that_leaves_no_plan_for_tight_budgets_leaves_those_for_looser_ones(
@@ -136,6 +200,14 @@ def test_what_cannot_be_kept_or_verified_is_one_line(command: Command, tmp_path:
         (["--calibration", f"image={DATA}x_calib", "--max-loss", "1pp"], "h3c: --max-loss: expected a plain number"),
         (["--calibration", f"image={DATA}x_calib", "--max-loss", "-1"], "h3c: argument --max-loss: expected a number"),
         (["--calibration", f"image={DATA}x_calib", "--pareto", "3"], "h3c: --calibration goes with one plan"),
+        (
+            ["--calibration", f"image={DATA}x_calib", "--age", "1d,2d,24h"],
+            "h3c: --age: expected each age once, got '1d'",
+        ),
+        (["--calibration", f"image={DATA}x_calib", "--age", ""], "h3c: age: expected a number and one of s, min, h"),
+        (["--calibration", f"image={DATA}x_calib", "--metric", "top1"], "h3c: --metric top1: expected --labels, got"),
+        (["--calibration", f"image={DATA}x_calib", "--redundancy", "2"], "h3c: --redundancy goes with --max-loss and"),
+        (["--strategy", "lionheart"], "h3c: strategy lionheart: expected --calibration and --max-loss, got neither"),
         (["--calibration", "image=x.npz"], "h3c: --calibration image=x.npz: expected X.npz or NAME=X.npz:KEY"),
     ],
 )

@@ -14,7 +14,7 @@ from h3c.runtime_sim import numbers
 from h3c.runtime_sim.errors import InputError
 from h3c.runtime_sim.kinds.noise import Compensation
 from h3c.runtime_sim.numbers import run_plan
-from h3c.runtime_sim.quality.measure import Settings, measure
+from h3c.runtime_sim.quality.measure import Quality, Settings, digital_outputs, measure
 from h3c.runtime_sim.quality.realisations import NoisyPlan
 from h3c.runtime_sim.quality.trim import set_trim
 
@@ -52,7 +52,7 @@ def test_a_trained_model_gets_worse_with_age(mlp: Any, digits: dict[str, Array])
     found = measure(mlp, data, digits["y_test"], Settings(ages, repeats=10))
     assert found.metric == "top1"
     assert found.reference == pytest.approx(584 / 600)  # models/README.md
-    assert abs(found.without_noise - found.reference) < 0.005
+    assert found.without_noise == pytest.approx(found.reference, abs=0.005)
     means = [found.ages[age].mean for age in ages]
     assert found.reference + 0.002 > means[0] > means[1] > means[2] > found.reference - 0.03
     for at in found.ages.values():
@@ -62,6 +62,24 @@ def test_a_trained_model_gets_worse_with_age(mlp: Any, digits: dict[str, Array])
         assert 0.6 < at.ci95_data / (1.96 * np.sqrt(at.mean * (1 - at.mean) / 600)) < 1.01
     bare = measure(mlp, data, digits["y_test"], Settings(("1y",), repeats=3, compensation="none"))
     assert bare.ages["1y"].mean < means[2] - 0.05
+
+
+def test_a_measurement_ends_once_it_is_settled(mlp: Any, digits: dict[str, Array]) -> None:
+    """Ten executions of four samples; ranges of converters are all that is wanted of the plan without noise."""
+    data, labels = {"image": digits["x_test"][:40]}, digits["y_test"][:40]
+    asked: list[int] = []
+
+    def settled(so_far: Quality) -> bool:
+        asked.append(so_far.repeats)
+        return so_far.repeats == 4
+
+    whole = measure(mlp, data, labels, Settings(("1d",), repeats=4))
+    digital = digital_outputs(mlp, data, "logits")
+    found = measure(mlp, data, labels, Settings(("1d",), repeats=6), digital=digital, plain=False, settled=settled)
+    assert asked == [3, 4]
+    assert (found.repeats, found.without_noise, found.reference) == (4, None, whole.reference)
+    assert found.ages == whole.ages
+    assert (whole.runs, found.runs) == (40 * (1 + 1 + 4), 40 * (1 + 4))
 
 
 def test_trimmed_offsets_win_back_what_drift_shifts(mlp: Any, digits: dict[str, Array]) -> None:
@@ -161,6 +179,7 @@ def test_attention_on_photonic_cores_has_noise_in_its_dynamic_products_too(
     found = measure(module, {"image": digits["x_test"][:100]}, None, Settings(("1s", "1y"), repeats=3))
     assert found.metric == "cosine"
     assert found.reference == pytest.approx(1)
+    assert found.without_noise is not None
     assert 0.99 < found.ages["1s"].mean < found.without_noise
     # Light does not age.
     assert found.ages["1s"].mean == pytest.approx(found.ages["1y"].mean, abs=1e-4)

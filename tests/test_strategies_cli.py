@@ -118,7 +118,7 @@ def module() -> ModuleOp:
     [
         (
             ["--strategy", "row-remap"],
-            "expected a file of sensitivities with row-remap and h3pimap, and only there, got",
+            "strategy row-remap: expected --calibration and --max-loss, or a file of sensitivities (--sensitivities), ",
         ),
         (
             ["--strategy", "equal", "--sensitivities", "x"],

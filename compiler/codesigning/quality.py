@@ -78,7 +78,9 @@ def kept(module: "ModuleOp", chip: Chip, settings: "Settings", measuring: Measur
     from ...runtime_sim.quality.metrics import LESS_IS_BETTER
     from ...runtime_sim.timing import simulate
     from ...runtime_sim.walk import main_function
-    from ..promise import Search, Wanted, halves, plan_of
+    from ..promise import Wanted, halves
+    from ..promise_checks import plan_of
+    from ..promise_search import Search
 
     batch = max((shape_of(argument) or (1,))[0] for argument in main_function(module).body.block.args)
     placing = PlaceParts(
@@ -87,7 +89,14 @@ def kept(module: "ModuleOp", chip: Chip, settings: "Settings", measuring: Measur
         time_limit=settings.time_limit_s,
         min_bits=settings.min_bits,
     )
-    wanted = Wanted(measuring.ages, measuring.max_loss, measuring.metric, measuring.compensation, measuring.repeats)
+    wanted = Wanted(
+        measuring.ages,
+        measuring.max_loss,
+        measuring.metric,
+        measuring.compensation,
+        measuring.repeats,
+        redundancy=1,  # the chip is what is searched
+    )
     found = Search(module, placing, *halves(*data.arrays(), batch), wanted).run()
     if found.verdict == "unreachable":
         raise InputError(f"expected a plan that loses at most {measuring.max_loss:g}, the best loses {found.promise:g}")

@@ -138,6 +138,27 @@ def orders_of(problem: Problem, plan: Plan) -> list[Ints | None]:
     return orders
 
 
+def best_orders(problem: Problem, plan: Plan, losses: Losses, ordered: Sequence[bool]) -> list[Ints | None]:
+    """`orders_of` for the plan of a strategy that decides splits by `losses`; `ordered`: operators by position whose
+    outputs have to stay as they are."""
+    orders: list[Ints | None] = []
+    for position, parts in enumerate(parts_of(problem, plan)):
+        own = losses.by_output.get(position)
+        runs = [(problem.tiers.index(part.tier), part.last - part.first) for part in parts]
+        orders.append(None if own is None else order_of(LossCurve.of(own, ordered[position]), runs))
+    return orders
+
+
+def predicted_loss(problem: Problem, plan: Plan, orders: Sequence[Ints | None], losses: Losses) -> float:
+    """What a plan whose outputs are in these orders is predicted to lose."""
+    tiers: dict[int, Ints] = {}
+    for position, (parts, order) in enumerate(zip(parts_of(problem, plan), orders, strict=True)):
+        if position in losses.by_output:
+            placed = np.concatenate([np.full(part.last - part.first, problem.tiers.index(part.tier)) for part in parts])
+            tiers[position] = placed if order is None else placed[np.argsort(order)]
+    return losses.loss(tiers)
+
+
 def order_of(curve: LossCurve, runs: Sequence[tuple[int, int]]) -> Ints | None:
     """The order of outputs in which parts, each a tier and its number of outputs, lose least; None: their own."""
     splits = np.zeros(len(curve.by_group), np.int64)

@@ -7,7 +7,7 @@ up: the loss predicted for a plan is the sum over all outputs of what each adds 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,10 @@ class Losses:
         for position, own in self.by_output.items():
             if own.ndim != 2 or not (own >= 0).all():
                 raise PlacementError(f"losses: expected numbers from 0 by tier and output for operator {position}")
+
+    def scaled(self, factor: float) -> Losses:
+        """The same losses, all multiplied."""
+        return replace(self, by_output={position: own * factor for position, own in self.by_output.items()})
 
     def loss(self, tiers: Mapping[int, Ints]) -> float:
         """The loss predicted for a plan; `tiers[i]` are those of each output of the operator at position i."""

@@ -18,6 +18,8 @@ from .relaxation import Pool
 
 LossOf = Callable[[Problem, Plan], float]
 """The measured loss of a plan, in the unit of what is allowed."""
+Worth = Callable[[Problem, Plan], bool]
+"""Whether a search that can at best end with this plan is worth going on with."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,16 @@ class Greedy:
 
 
 def whole_on(
-    problem: Problem, tiers: Collection[int], digital: int, kept: Collection[int], seconds: float
+    problem: Problem,
+    tiers: Collection[int],
+    digital: int,
+    kept: Collection[int],
+    seconds: float,
+    free: Collection[int] = (),
 ) -> Plan | None:
     """Every operator whole on that of `tiers` where the objective is least. Those at the positions `kept`, and those
-    that none of `tiers` takes, are on `digital`, or else where they cost least. None if nothing fits.
+    that none of `tiers` takes, are on `digital`, or else where they cost least; those that are `free`, on that of all
+    these where the objective is least. None if nothing fits.
 
     `problem`: one in which all of a type's members are kept or none (`apart`).
     """
@@ -45,6 +53,7 @@ def whole_on(
         modes = kind.options.mode != UNUSED
         one = modes.sum(axis=1) == 1
         wanted = [digital] if kind.members[0] in kept else list(tiers)
+        wanted += [digital] if kind.members[0] in free else []
         choices = (one & modes[:, wanted].any(axis=1), one & modes[:, digital], one)
         allowed.append(next((choice for choice in choices if choice.any()), one))
     return best_of(problem, Pool(problem, allowed), seconds) if all(each.any() for each in allowed) else None
@@ -83,10 +92,12 @@ def lionheart(
     loss_of: LossOf,
     allowed: float,
     seconds: float,
+    worth: Worth | None = None,
 ) -> Greedy:
     """LionHeart's search, from all digital. `macs` are those of the operators by position; of equal ones the first in
     the program comes first. An operator that no analog tier takes, or that does not fit beside those there are, is not
-    measured. PlacementError if not even the digital unit takes all."""
+    measured. `worth`: asked before each measurement with the best plan that the search could still end with; its no
+    ends the search. PlacementError if not even the digital unit takes all."""
     members = {member for kind in problem.types for member in kind.members}
     parted = apart(problem, members)
     takers = {kind.members[0] for kind in parted.types if (kind.options.mode[:, list(tiers)] != UNUSED).any()}
@@ -95,7 +106,12 @@ def lionheart(
         raise PlacementError("strategy lionheart: found no plan within the chip's arrays and the limits")
     analog: set[int] = set()
     kept_loss, measured = None, 0
-    for position in sorted(takers, key=lambda member: (-macs[member], member)):
+    queue = sorted(takers, key=lambda member: (-macs[member], member))
+    for index, position in enumerate(queue):
+        if worth is not None:
+            best = whole_on(parted, tiers, digital, members - analog - set(queue[index:]), seconds, queue[index:])
+            if best is None or not worth(parted, best):
+                break
         trial = whole_on(parted, tiers, digital, members - analog - {position}, seconds)
         if trial is None:
             continue

@@ -5,8 +5,9 @@ being digital. Its outputs are then taken in groups: one group keeps its errors,
 depends on the operator is computed anew (`runtime_sim.quality.replay`). Many realisations and groups share a pass.
 
 Cheap first: how far an output's own values are off is known without any pass. Outputs are sorted by it before they are
-grouped, and within a group the measured loss is shared in proportion to it. What is measured is the oldest age, as
-errors grow with age by nearly the same factor everywhere.
+grouped, and within a group the measured loss is shared in proportion to it. Each input meets one of the realisations,
+as inputs tell no more of a realisation than realisations of an input, and a pass for each pair would cost so many times
+as much. What is measured is the oldest age, as errors grow with age by nearly the same factor everywhere.
 
 Where outputs are quantised probabilities, the results of the last product count in their place.
 """
@@ -55,10 +56,10 @@ SEEN_BY_CONVERTERS = 32
 
 @dataclass(frozen=True)
 class Effort:
-    """What is measured: the `unit` of losses; how much: `inputs_used` samples, `realisations` of each tier, `groups` of
-    outputs an operator."""
+    """What is measured: the `unit` of losses; how much: `inputs_used` samples that meet `realisations` of each tier in
+    turn, each at least one; `groups` of outputs an operator."""
 
-    inputs_used: int = 8
+    inputs_used: int = 16
     realisations: int = 8
     groups: int = 8
     unit: Literal["relative mse", "kl"] = RELATIVE_MSE
@@ -67,13 +68,12 @@ class Effort:
 @dataclass(frozen=True)
 class MeasuredLosses:
     """Losses, and what they took: `passes`, samples through the network, each counted by the share of the network's
-    MACs that was computed; seconds of CPU time; `samples` of the inputs; `cached`: nothing was computed this time."""
+    MACs that was computed; seconds of CPU time; `samples` of the inputs."""
 
     losses: Losses
     passes: float
     seconds: float
     samples: int
-    cached: bool = False
 
 
 Progress = Callable[[int, int], object]
@@ -109,7 +109,7 @@ def measure_losses(
     settings = (condition, effort, output, min_bits)
     found = load(module, used, settings)
     if found is not None:
-        return MeasuredLosses(Losses(found[0], effort.unit), *found[1:], cached=True)
+        return MeasuredLosses(Losses(found[0], effort.unit), *found[1:])
     start = time.process_time()
     measuring = _Measuring(_all_digital(module), used, condition, effort, output, store)
     allowed = _tiers_allowed(module, chip, min_bits)
@@ -173,9 +173,11 @@ class _Measuring:
         if effort.unit == RELATIVE_MSE:
             difference = self._of_logits(clean) or difference
         self._loss = difference.kl if effort.unit == KL else difference.relative_mse
-        macs = [self._replay.macs(op) for op in self._replay.mvms]
-        self._share_after = np.append(np.cumsum(macs[::-1])[::-1][1:], 0.0) / max(sum(macs), 1)
-        self.passes = float(self.samples)
+        macs = np.array([self._replay.macs(op) for op in self._replay.mvms], np.float64)
+        self._share = macs / max(macs.sum(), 1.0)
+        self._share_after = np.append(np.cumsum(self._share[::-1])[::-1][1:], 0.0)
+        self._per_execution = per_execution
+        self.passes = float(len(clean))
 
     def _of_logits(self, clean: Array) -> Difference | None:
         """If outputs are quantised probabilities, compare what they are made of, the last product's results: most of
@@ -215,12 +217,14 @@ class _Measuring:
         """[output]: the loss that each output of the operator adds on the tier of `probe`."""
         realisations = self._effort.realisations if probe.varies else 1
         results = [probe.results(realisation) for realisation in range(realisations)]
+        self.passes += probe.executions_run * self._per_execution * float(self._share[position])
         local = np.mean([_local_error(op, each, clean) for each in results], axis=0)
         groups = [group for group in self._groups(local) if local[group].any()]
         found = np.zeros(op.outputs)
         if groups:
-            pairs = [(noisy, group) for group in groups for noisy in results]
-            losses = self._losses_of(op, position, clean, pairs).reshape(len(groups), realisations).mean(axis=1)
+            met = _met(results)
+            pairs = [(noisy, group) for group in groups for noisy in met]
+            losses = self._losses_of(op, position, clean, pairs).reshape(len(groups), len(met)).mean(axis=1)
             for group, loss in zip(groups, losses, strict=True):
                 found[group] = loss * local[group] / local[group].sum()
         return found
@@ -243,6 +247,16 @@ class _Measuring:
             losses.append(self._loss(outputs[self._output] if seen is None else seen))
             self.passes += len(some) * self.samples * float(self._share_after[position])
         return np.concatenate(losses)
+
+
+def _met(results: Sequence[Array]) -> list[Array]:
+    """An operator's results where each execution meets another realisation, so often that every one is met."""
+    executions = len(results[0])
+    copies = -(-len(results) // executions)
+    return [
+        np.stack([results[(copy * executions + i) % len(results)][i] for i in range(executions)])
+        for copy in range(copies)
+    ]
 
 
 def _runs(pairs: Sequence[tuple[Array, Ints]], length: int) -> Iterator[Sequence[tuple[Array, Ints]]]:

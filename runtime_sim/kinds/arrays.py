@@ -161,12 +161,16 @@ class ArrayTier(TierKind):
 
     def _passes(self, product: Product) -> IntArray:
         """Groups of `rows_on` rows that an array passes for one vector; packed blocks are taken to fill it."""
-        rows = np.minimum(product.k, self.array_rows) if product.groups == 1 else self.array_rows
+        rows = np.minimum(self.held_rows(product), self.array_rows) if product.groups == 1 else self.array_rows
         return ceil_div(rows, self.rows_on)
 
     def driven_rows(self, product: Product) -> IntArray:
         """Rows driven for one vector, all arrays that share an output."""
-        return np.asarray(product.k, np.int64)
+        return np.asarray(self.held_rows(product), np.int64)
+
+    def held_rows(self, product: Product) -> int | IntArray:
+        """Rows that hold the weights of one output: one an input, unless a kind holds weights several times."""
+        return product.k
 
     def endurance(self) -> float | None:
         return self.endurance_writes
@@ -185,15 +189,18 @@ class ArrayTier(TierKind):
 
     def _blocks_an_array(self, product: Product) -> IntArray:
         """Blocks of a grouped convolution that fit along the diagonal of one array; 0 if a block needs several."""
-        return np.minimum(self.array_rows // max(1, product.k), self.weight_cols // max(1, product.n))
+        return np.minimum(
+            self.array_rows // np.maximum(1, self.held_rows(product)), self.weight_cols // max(1, product.n)
+        )
 
     def arrays_needed(self, product: Product, outputs: ArrayLike) -> IntArray:
         outputs = np.asarray(outputs, np.int64)
-        deep = ceil_div(product.k, self.array_rows)
+        deep = ceil_div(self.held_rows(product), self.array_rows)
         if product.groups == 1:
             return deep * ceil_div(outputs, self.weight_cols)
         if product.batched:
-            packed = np.minimum(self.array_rows // max(1, product.k), self.weight_cols // np.maximum(1, outputs))
+            rows = np.maximum(1, self.held_rows(product))
+            packed = np.minimum(self.array_rows // rows, self.weight_cols // np.maximum(1, outputs))
             apart = product.groups * deep * ceil_div(outputs, self.weight_cols)
             return np.where(packed > 0, ceil_div(product.groups, np.maximum(packed, 1)), apart)
         blocks, packed = ceil_div(outputs, max(1, product.n)), self._blocks_an_array(product)
@@ -210,7 +217,7 @@ class ArrayTier(TierKind):
 
     def rows_needed(self, product: Product, outputs: ArrayLike) -> IntArray:
         """Array rows that hold weights in one copy of `outputs` outputs."""
-        return product.k * self._wide(product, np.asarray(outputs, np.int64))
+        return self.held_rows(product) * self._wide(product, np.asarray(outputs, np.int64))
 
     def mvm(
         self,
@@ -228,7 +235,7 @@ class ArrayTier(TierKind):
         results = outputs * (product.m * product.blocks_a_part)
         driven = self.driven_rows(product)
         rows = self._wide(product, outputs) * (product.m * driven)
-        columns = results * ceil_div(product.k, self.rows_on)
+        columns = results * ceil_div(self.held_rows(product), self.rows_on)
         energy = {
             "arrays": results * (driven * one.weight_pj) + rows * one.line_pj + columns * one.digital_pj,
             "converters": rows * one.dac_pj + columns * one.adc_pj,
@@ -241,6 +248,7 @@ class ArrayTier(TierKind):
         weights = outputs * (product.k * product.blocks_a_part)
         bits = weights * np.minimum(product.weight_bits, self.weight_bits)
         rows = self.rows_needed(product, outputs) * copies
+        held = outputs * (self.held_rows(product) * product.blocks_a_part)
         off = bits if product.w_off_chip else np.zeros((), np.int64)
         reads = [("dram.read", ps_for(off, 8 * chip.dram.read_bytes_per_ns))] if product.w_off_chip else []
         stages = (
@@ -249,7 +257,7 @@ class ArrayTier(TierKind):
             (f"{name}.write", ceil_div(rows, self.write_ports) * ps_of_ns(one.write_row_ns)),
         )
         energy = {
-            "write": weights * copies * one.write_weight_pj,
+            "write": held * copies * one.write_weight_pj,
             "links": bits * self.link_energy_pj_per_bit,
             "buffer": (bits + off) * chip.buffer.energy_pj_per_bit,
             "dram": off * chip.dram.energy_pj_per_bit,

@@ -6,6 +6,8 @@ from pydantic import model_validator
 from ..arithmetic import AnalogDot, Arithmetic
 from ..components.converters import Converter
 from ..components.tiles import pulse_ns
+from ..cost import IntArray
+from ..product import Product, plain_product
 from .arrays import Number
 from .base import Count, NonNegative, Positive
 from .tiled import TiledArrays
@@ -17,6 +19,9 @@ class Pcm(TiledArrays):
     An input of b bits is a pulse of up to 2^(b - 1) - 1 clock periods. `input_phases`: 1 drives both signs of inputs
     and weights at once, 4 each pair of signs after the other, which is slower and more exact; a device conducts in one
     phase only, while converters and drivers work in all. Converters integrate while the pulse lasts.
+
+    `stacked`: how often each weight is held, on rows below each other that are driven by the same input. The signal of
+    an array grows with it, what errs independently by its root, and noise of sums and converters not at all.
     """
 
     input_phases: Count
@@ -26,6 +31,7 @@ class Pcm(TiledArrays):
     driver_pj: NonNegative
     """Timing and driving one row for one phase."""
     driver_area_um2: NonNegative
+    stacked: Count = 1
 
     @model_validator(mode="after")
     def _reads_last_as_long_as_pulses(self) -> "Pcm":
@@ -57,4 +63,13 @@ class Pcm(TiledArrays):
         """Analog sums of whole operands, scaled vector by vector; the range of output converters is set from data."""
         mode = self.mode(precision)
         bits = min(mode.output_bits, self.adc_bits)
-        return AnalogDot(mode.input_bits, mode.weight_bits, bits, self.array_rows, per_vector=True)
+        return AnalogDot(
+            mode.input_bits, mode.weight_bits, bits, self.array_rows, per_vector=True, stacked=self.stacked
+        )
+
+    def held_rows(self, product: Product) -> int | IntArray:
+        return product.k * self.stacked
+
+    def full_load(self) -> Product:
+        rows = max(1, self.array_rows // self.stacked)
+        return plain_product(1, rows, self.arrays * self.weight_cols, self.weight_bits)

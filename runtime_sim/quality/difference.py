@@ -55,12 +55,6 @@ class Difference:
         divergence = (np.exp(before) * (before - after)).sum(axis=-1)
         return divergence.mean(axis=tuple(range(1, divergence.ndim)))
 
-    def flips(self, outputs: Array) -> Array:
-        """[copy]: the share of vectors whose largest output is another than the digital model's."""
-        found = self._copies(outputs)
-        changed = found.argmax(axis=-1) != self._clean.argmax(axis=-1)
-        return changed.mean(axis=tuple(range(1, changed.ndim)))
-
     def _copies(self, outputs: Array) -> Array:
         return self._logits(outputs.reshape(-1, *self._clean.shape))
 

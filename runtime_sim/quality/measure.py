@@ -60,11 +60,12 @@ class AtAge:
 @dataclass(frozen=True)
 class Quality:
     """What was measured. `reference`: the digital model on the same data; `without_noise`: the plan at the precision of
-    its tiers; `noisy`: whether anything in the plan errs at all."""
+    its tiers (None: not looked at); `noisy`: whether anything in the plan errs at all; `runs`: samples that went
+    through the network, those of trims included."""
 
     metric: str
     reference: float
-    without_noise: float
+    without_noise: float | None
     ages: dict[str, AtAge]
     repeats: int
     samples: int
@@ -73,6 +74,7 @@ class Quality:
     outputs: Mapping[str, Array]
     """Of the plan without noise."""
     notes: tuple[str, ...]
+    runs: int = 0
 
     def tree(self) -> dict[str, Any]:
         """As in the summary."""
@@ -91,6 +93,13 @@ Progress = Callable[[int], object]
 """Called with the number of realisations that are done."""
 
 
+Settled = Callable[[Quality], bool]
+"""Whether what was measured so far answers the question."""
+
+FEWEST = 3
+"""Realisations before a measurement may end early."""
+
+
 def measure(
     module: ModuleOp,
     inputs: Mapping[str, Array],
@@ -99,18 +108,24 @@ def measure(
     *,
     store: WeightStore = STORE,
     progress: Progress | None = None,
+    digital: Array | None = None,
+    plain: bool = True,
+    settled: Settled | None = None,
 ) -> Quality:
-    """Run the digital model, the plan without noise, and `repeats` realisations at all ages; compare."""
+    """Run the digital model, the plan without noise, and `repeats` realisations at all ages; compare.
+
+    `digital`: the digital model's outputs, if they are known. `plain`: whether the plan without noise counts; else only
+    the ranges of its converters are set. `settled`: asked after each realisation from the third on; its yes ends it.
+    """
     seconds = [parse_age(age) for age in settings.ages]
     if twice := [age for age in settings.ages if settings.ages.count(age) > 1]:
         raise InputError(f"age: expected each age once, got {twice[0]!r} twice")
     if settings.repeats < 2:
         raise InputError(f"repeats: expected at least 2 for a confidence interval, got {settings.repeats}")
     name = output_name(module, settings.output)
-    for given, array in inputs.items():
-        _expect_finite(array, f"input {given!r}")
-    digital = run_plan(module, inputs, ideal=True, store=store)[0][name]
-    _expect_finite(digital, f"output {name!r} of the digital model")
+    known = digital is not None
+    if digital is None:
+        digital = digital_outputs(module, inputs, name, store)
     chosen = settings.metric or default_metric(labels)
     metric = metric_for(chosen, labels, digital)
     plan = NoisyPlan(
@@ -120,54 +135,77 @@ def measure(
         compensation=settings.compensation,
         exact_adc=settings.exact_adc,
         store=store,
+        plain=plain,
     )
     flips = metric_for("top1", digital.argmax(axis=-1), digital) if chosen == "top1" else None
-    values, scores, flipped = _realisations(plan, (metric, flips), name, seconds, settings, progress)
-    return Quality(
-        metric=chosen,
-        reference=metric.value(metric.scores(digital)),
-        without_noise=metric.value(metric.scores(plan.plain[name])),
-        ages={age: _at_age(metric, values[i], scores[i], flipped[i]) for i, age in enumerate(settings.ages)},
-        repeats=settings.repeats,
-        samples=len(digital),
-        seed=settings.seed,
-        noisy=plan.noisy,
-        outputs=plan.plain,
-        notes=tuple(plan.numbers.lines()),
-    )
+    found = _Realisations(settings, metric, flips, name)
 
+    def quality() -> Quality:
+        return Quality(
+            metric=chosen,
+            reference=metric.value(metric.scores(digital)),
+            without_noise=metric.value(metric.scores(plan.plain[name])) if plain else None,
+            ages=found.at_ages(),
+            repeats=found.count,
+            samples=len(digital),
+            seed=settings.seed,
+            noisy=plan.noisy,
+            outputs=plan.plain,
+            notes=tuple(plan.numbers.lines()),
+            runs=plan.runs * len(digital) // plan.executions + (0 if known else len(digital)),
+        )
 
-def _realisations(
-    plan: NoisyPlan,
-    metrics: tuple[Metric, Metric | None],
-    name: str,
-    seconds: Sequence[float],
-    settings: Settings,
-    progress: Progress | None,
-) -> tuple[list[list[float]], list[Array], list[list[float]]]:
-    """For each age the metric of every realisation, the samples' scores, mean over realisations, and flips.
-
-    The second of `metrics` is the share of samples that the digital model decides alike.
-    """
-    metric, alike = metrics
-    values: list[list[float]] = [[] for _ in seconds]
-    flipped: list[list[float]] = [[] for _ in seconds]
-    totals: list[Array | float] = [0.0 for _ in seconds]
     kept: list[dict[str, Array]] | None = None
     for realisation in range(settings.repeats):
         # Where nothing errs one realisation is like another.
         outputs = kept if kept is not None else plan.realise(realisation, seconds)
         kept = None if plan.noisy else outputs
-        for i, at_age in enumerate(outputs):
-            _expect_finite(at_age[name], f"output {name!r} at age {settings.ages[i]}, realisation {realisation}")
-            scores = metric.scores(at_age[name])
-            values[i].append(metric.value(scores))
-            totals[i] = totals[i] + scores
-            if alike is not None:
-                flipped[i].append(1 - alike.value(alike.scores(at_age[name])))
+        found.add([at_age[name] for at_age in outputs])
         if progress is not None:
             progress(realisation + 1)
-    return values, [np.asarray(total) / settings.repeats for total in totals], flipped
+        if settled is not None and found.count >= FEWEST and settled(quality()):
+            break
+    return quality()
+
+
+def digital_outputs(module: ModuleOp, inputs: Mapping[str, Array], name: str, store: WeightStore = STORE) -> Array:
+    """What the digital model gives at the output `name`; inputs and outputs that are not finite are an error."""
+    for given, array in inputs.items():
+        _expect_finite(array, f"input {given!r}")
+    digital = run_plan(module, inputs, ideal=True, store=store)[0][name]
+    _expect_finite(digital, f"output {name!r} of the digital model")
+    return digital
+
+
+class _Realisations:
+    """What was found in the realisations so far: for each age the metric of every one, the sum of the samples' scores,
+    and flips: the share of samples that `alike`, top-1 against the digital model, counts as decided otherwise."""
+
+    def __init__(self, settings: Settings, metric: Metric, alike: Metric | None, name: str):
+        self._settings, self._metric, self._alike, self._name = settings, metric, alike, name
+        self._values: list[list[float]] = [[] for _ in settings.ages]
+        self._flipped: list[list[float]] = [[] for _ in settings.ages]
+        self._totals: list[Array | float] = [0.0 for _ in settings.ages]
+        self.count = 0
+
+    def add(self, outputs: Sequence[Array]) -> None:
+        """The outputs of another realisation at each age."""
+        for i, values in enumerate(outputs):
+            what = f"output {self._name!r} at age {self._settings.ages[i]}, realisation {self.count}"
+            _expect_finite(values, what)
+            scores = self._metric.scores(values)
+            self._values[i].append(self._metric.value(scores))
+            self._totals[i] = self._totals[i] + scores
+            if self._alike is not None:
+                self._flipped[i].append(1 - self._alike.value(self._alike.scores(values)))
+        self.count += 1
+
+    def at_ages(self) -> dict[str, AtAge]:
+        """What is known at each age, of two realisations or more."""
+        return {
+            age: _at_age(self._metric, self._values[i], np.asarray(self._totals[i]) / self.count, self._flipped[i])
+            for i, age in enumerate(self._settings.ages)
+        }
 
 
 def _at_age(metric: Metric, values: Sequence[float], scores: Array, flipped: Sequence[float]) -> AtAge:

@@ -103,7 +103,7 @@ class AnalogNoise:
         )
         base = self._base
         bits = (base.input_bits, base.weight_bits, base.output_bits, base.array_rows, base.per_vector)
-        return NoisyDot(*bits, noise=noise), weights
+        return NoisyDot(*bits, stacked=base.stacked, noise=noise), weights
 
     def _stored(self, clean: Weights, read: Array) -> Weights:
         """Codes with the errors of their cells added. Without errors they are whole, and products exact as ever."""

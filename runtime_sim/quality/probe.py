@@ -33,6 +33,7 @@ class Probe:
 
     `position` numbers the product among the plan's, so that each has random numbers of its own. All inputs of the
     replay set the range of converters and, with compensation `offset`, the trim; results are of the first `executions`.
+    `executions_run`: how many the product has been run on.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Probe:
         x, w = replay.value(op.x), replay.value(op.w)
         assert x is not None
         self._x, self._w, self._executions, self._condition = x, w, executions, condition
+        self.executions_run = 0
         unit = replay.chip.tier(tier)
         self._product = replay.product_by(unit.arithmetic(), op)
         self._clean: Intended | None = None
@@ -77,6 +79,7 @@ class Probe:
         if self._clean is not None:
             self._meet(TRIM)
             self._product.trim(self._x, self._clean)
+            self.executions_run += len(self._x)
         self._meet(VECTORS)
         return self._run(self._x[: self._executions])
 
@@ -85,4 +88,5 @@ class Probe:
         self._product.arithmetic, self._product.static = self._noise.at(self._condition.age_s, purpose)
 
     def _run(self, x: Array) -> Array:
+        self.executions_run += len(x)
         return self._product.run(x, None if self._product.static is not None or self._w is None else self._w[: len(x)])

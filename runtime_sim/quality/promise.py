@@ -44,6 +44,16 @@ def promised_loss(quality: Quality) -> float:
     return max(*bounds, 0.0)
 
 
+def least_promised_loss(quality: Quality) -> float:
+    """What the promise will hardly be below with more realisations: the lower ends of the same intervals."""
+    bounds: list[float] = []
+    for age, at in quality.ages.items():
+        bounds.append(net_loss(quality, age) - at.ci95)
+        if at.flips is not None and at.flips_ci95 is not None:
+            bounds.append(TURN_WRONG * (at.flips - at.flips_ci95))
+    return max(*bounds, 0.0)
+
+
 def samples_needed(quality: Quality, max_loss: float) -> int:
     """How many samples it takes to verify that a plan loses at most `max_loss`; 0 where nothing flips."""
     flips = max((at.flips or 0.0 for at in quality.ages.values()), default=0.0)
@@ -64,7 +74,8 @@ def likely_mse(metric: str, max_loss: float, digital: Floats) -> float:
         return 2 * max_loss
     if metric == "perplexity":
         return 2 * math.log1p(max_loss) / power
-    ranked = np.sort(digital.reshape(-1, digital.shape[-1]), axis=1)
+    rows = digital[:, None] if digital.ndim == 1 else digital.reshape(-1, digital.shape[-1])
+    ranked = np.sort(rows, axis=1)
     margins = ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else np.abs(ranked[:, 0])
     low, high = 0.0, 1.0
     while _flips(margins, high * power) * TURN_WRONG < max_loss and high < 1e6:

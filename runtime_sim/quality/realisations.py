@@ -45,7 +45,9 @@ class NoisyPlan(PlanRun):
     """A plan with its data, ready for realisations.
 
     `compensation`: in place of what the tiers say; `exact_adc`: bit-serial arrays convert bit by bit and slice by slice
-    instead of statistically. `plain`: the outputs at default precision without noise, and `report` on them.
+    instead of statistically. `plain`: the outputs at default precision without noise, and `report` on them; if they are
+    not asked for, only of those executions that set the ranges of converters. `runs`: executions so far, those
+    of trims included.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class NoisyPlan(PlanRun):
         compensation: Compensation | None = None,
         exact_adc: bool = False,
         store: WeightStore = STORE,
+        plain: bool = True,
     ):
         super().__init__(module, ideal=False, store=store, stack=True)
         self._seed, self._exact_adc = seed, exact_adc
@@ -64,11 +67,13 @@ class NoisyPlan(PlanRun):
         self._activity: dict[MvmOp, Array] = {}
         self._noises: dict[MvmOp, PartNoise] = {}
         self._clean: dict[MvmOp, Intended] | None = None
-        self._arguments, self._executions_in_all = checked_inputs(main_function(module), inputs)
+        self._arguments, self.executions = checked_inputs(main_function(module), inputs)
         self._trim: tuple[list[Array], int] | None = None
         self._trimming = False
-        self.plain = self.outputs(self._arguments, self._executions_in_all)
-        self.numbers: NumbersReport = self.report(self._executions_in_all)
+        first = self.executions if plain else min(self.executions, CALIBRATION_EXECUTIONS)
+        self.runs = 0
+        self.plain = self._all([array[:first] for array in self._arguments], first)
+        self.numbers: NumbersReport = self.report(first)
         self._prepare()
 
     @property
@@ -95,6 +100,7 @@ class NoisyPlan(PlanRun):
             self._trim = checked_inputs(main_function(self._module), trim_inputs(self._module, self._store))
             digital = _Digital(self._module, self._store)
             digital.execute(*self._trim)
+            self.runs += self._trim[1]
             self._clean = {op: digital.intended[op] for op in self.products if op in digital.intended}
 
     def _compensation_of(self, model: NoiseModel) -> Compensation:
@@ -120,12 +126,17 @@ class NoisyPlan(PlanRun):
             self._set(age_s, TRIM)
             self._trimming = True
             self.execute(*self._trim)
+            self.runs += self._trim[1]
             self._trimming = False
         self._set(age_s, VECTORS)
 
     def forward(self) -> dict[str, Array]:
         """The outputs by name, of all samples; another call meets other noise of reads."""
-        return self.outputs(self._arguments, self._executions_in_all)
+        return self._all(self._arguments, self.executions)
+
+    def _all(self, arguments: list[Array], executions: int) -> dict[str, Array]:
+        self.runs += executions
+        return self.outputs(arguments, executions)
 
     def _set(self, age_s: float, purpose: int) -> None:
         for op, noise in self._noises.items():
