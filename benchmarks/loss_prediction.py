@@ -2,7 +2,7 @@
 
     H3C_MODELS=FOLDER python benchmarks/loss_prediction.py [--placements 30] [--samples 32] [NAME ...]
 
-For each model and chip: losses by output and tier are measured once (8 inputs, 8 realisations, 8 groups), then random
+For each model and chip: losses by output and tier are measured once (16 inputs, 8 realisations, 8 groups), then random
 placements, half with every operator whole on some tier, half with its outputs shared by two tiers. The loss of a
 placement is predicted by adding up, and measured on other inputs with fresh realisations. Exits with 1 if Spearman's
 correlation is below 0.9 both for the mean squared error of logits and for the Kullback-Leibler divergence. Top-1 is
@@ -26,19 +26,22 @@ from numpy.typing import NDArray
 from trained_models import DATA, TrainedModel
 from xdsl.context import Context
 from xdsl.dialects.builtin import ArrayAttr, ModuleOp
+from xdsl.ir import SSAValue
 
 from h3c.compiler.onnx_reader.importer import read_onnx
 from h3c.compiler.pipeline import PIPELINE, build, run
 from h3c.compiler.plan_files import new_context
 from h3c.dialects.h3 import ConvOp, PartAttr
+from h3c.dialects.tile import JoinOp, MvmOp
 from h3c.passes.assign_arrays import AssignArrays
 from h3c.passes.lower_to_tile import LowerToTile
 from h3c.passes.placement.losses import Losses
-from h3c.passes.quality.sensitivity import matrix_operators, measure_losses
+from h3c.passes.quality.sensitivity import STEPS, matrix_operators, measure_losses
 from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.noise.ages import parse_age
-from h3c.runtime_sim.quality.difference import Difference
+from h3c.runtime_sim.quality.difference import Difference, are_probabilities, as_shares
 from h3c.runtime_sim.quality.realisations import NoisyPlan
+from h3c.runtime_sim.sessions import Each
 from h3c.runtime_sim.weights import STORE
 
 Array = NDArray[Any]
@@ -109,15 +112,45 @@ def placed(module: ModuleOp, tiers: dict[int, Array]) -> ModuleOp:
     return copy
 
 
-def measured(plan: ModuleOp, data: Data, output: str, clean: Array, realisations: int) -> dict[str, Any]:
-    """Means over realisations: squared error and divergence from the digital outputs, and each sample's top-1 loss."""
-    noisy = NoisyPlan(plan, data.test, seed=1000)
-    found = [noisy.realise(r, [parse_age(AGE)])[0][output] for r in range(realisations)]
-    difference, top1 = Difference(clean), None
+class Watching(NoisyPlan):
+    """Keeps the results of the last product, `logits`."""
+
+    logits: Array
+
+    def mvm(self, op: MvmOp) -> None:
+        super().mvm(op)
+        self._keep(op.result)
+
+    def join(self, op: JoinOp) -> None:
+        super().join(op)
+        self._keep(op.result)
+
+    def _keep(self, value: SSAValue) -> None:
+        kept = self._values.get(value)
+        if isinstance(kept, Each):
+            self.logits = kept.array
+
+
+def in_coarse_steps(outputs: Array) -> bool:
+    """Whether outputs are probabilities in 256ths, which say nothing of most errors of the logits behind them."""
+    shares = as_shares(outputs)
+    return are_probabilities(shares) and np.array_equal(shares * STEPS, np.rint(shares * STEPS))
+
+
+def measured(plan: ModuleOp, data: Data, output: str, clean: Watching, realisations: int) -> dict[str, Any]:
+    """Means over realisations: squared error and divergence from the digital outputs, or what they are made of where
+    these are quantised probabilities; and each sample's top-1 loss."""
+    noisy, found, compared = Watching(plan, data.test, seed=1000), list[Array](), list[Array]()
+    behind = in_coarse_steps(clean.plain[output])
+    for r in range(realisations):
+        found.append(noisy.realise(r, [parse_age(AGE)])[0][output])
+        compared.append(noisy.logits if behind else found[-1])
+    difference, top1 = Difference(clean.logits if behind else clean.plain[output]), None
     if data.labels is not None:
-        hits = np.stack([each.argmax(axis=-1) == data.labels for each in [clean, *found]]).astype(np.float64)
-        top1 = (hits[0] - hits[1:].mean(axis=0)).reshape(len(clean), -1).mean(axis=1)
-    every = np.concatenate(found)
+        each_of = [clean.plain[output], *found]
+        hits = np.stack([each.argmax(axis=-1) == data.labels for each in each_of]).astype(np.float64)
+        top1 = (hits[0] - hits[1:].mean(axis=0)).reshape(len(found[0]), -1).mean(axis=1)
+    every = np.concatenate(compared)
     return {"mse": difference.relative_mse(every).mean(), "kl": difference.kl(every).mean(), "top1": top1}
 
 
@@ -139,7 +172,7 @@ def row(model: TrainedModel, chip: str, arguments: argparse.Namespace) -> tuple[
     sensitivity = measure_losses(module, data.calibration, [AGE])
     losses, output = sensitivity.losses, model.output_name
     digital = {position: np.full(op.outputs, _digital(module)) for position, op in enumerate(matrix_operators(module))}
-    clean = NoisyPlan(placed(module, digital), data.test).plain[output]
+    clean = Watching(placed(module, digital), data.test)
     predicted: list[float] = []
     found: list[dict[str, Any]] = []
     for tiers in placements(module, losses, arguments.placements):
@@ -153,7 +186,7 @@ def row(model: TrainedModel, chip: str, arguments: argparse.Namespace) -> tuple[
         halves = spearman(losts[:, ::2].mean(axis=1), losts[:, 1::2].mean(axis=1))
         top1 = f"{spearman(predicted, losts.mean(axis=1)):.2f} | {halves:.2f}"
     spent = time.process_time() - start
-    line = f"| {model.path.stem} | {chip} | {len(clean)} | {mse:.3f} | {kl:.3f} | {top1} | {ratio:.2f} |"
+    line = f"| {model.path.stem} | {chip} | {len(clean.plain[output])} | {mse:.3f} | {kl:.3f} | {top1} | {ratio:.2f} |"
     return f"{line} {sensitivity.passes:.0f} | {spent:.0f} |", max(mse, kl) >= BAR
 
 
