@@ -117,17 +117,10 @@ def measure(
     `digital`: the digital model's outputs, if they are known. `plain`: whether the plan without noise counts; else only
     the ranges of its converters are set. `settled`: asked after each realisation from the third on; its yes ends it.
     """
-    seconds = [parse_age(age) for age in settings.ages]
-    if twice := [age for age in settings.ages if settings.ages.count(age) > 1]:
-        raise InputError(f"age: expected each age once, got {twice[0]!r} twice")
-    if settings.repeats < 2:
-        raise InputError(f"repeats: expected at least 2 for a confidence interval, got {settings.repeats}")
-    name = output_name(module, settings.output)
-    known = digital is not None
-    if digital is None:
-        digital = digital_outputs(module, inputs, name, store)
+    seconds, name = _seconds(settings), output_name(module, settings.output)
+    clean = digital_outputs(module, inputs, name, store) if digital is None else digital
     chosen = settings.metric or default_metric(labels)
-    metric = metric_for(chosen, labels, digital)
+    metric = metric_for(chosen, labels, clean)
     plan = NoisyPlan(
         module,
         inputs,
@@ -137,22 +130,22 @@ def measure(
         store=store,
         plain=plain,
     )
-    flips = metric_for("top1", digital.argmax(axis=-1), digital) if chosen == "top1" else None
+    flips = metric_for("top1", clean.argmax(axis=-1), clean) if chosen == "top1" else None
     found = _Realisations(settings, metric, flips, name)
 
     def quality() -> Quality:
         return Quality(
             metric=chosen,
-            reference=metric.value(metric.scores(digital)),
+            reference=metric.value(metric.scores(clean)),
             without_noise=metric.value(metric.scores(plan.plain[name])) if plain else None,
             ages=found.at_ages(),
             repeats=found.count,
-            samples=len(digital),
+            samples=len(clean),
             seed=settings.seed,
             noisy=plan.noisy,
             outputs=plan.plain,
             notes=tuple(plan.numbers.lines()),
-            runs=plan.runs * len(digital) // plan.executions + (0 if known else len(digital)),
+            runs=plan.runs * len(clean) // plan.executions + (len(clean) if digital is None else 0),
         )
 
     kept: list[dict[str, Array]] | None = None
@@ -166,6 +159,15 @@ def measure(
         if settled is not None and found.count >= FEWEST and settled(quality()):
             break
     return quality()
+
+
+def _seconds(settings: Settings) -> list[float]:
+    """The ages; an age that is given twice, or too few realisations for an interval, are an error."""
+    if twice := [age for age in settings.ages if settings.ages.count(age) > 1]:
+        raise InputError(f"age: expected each age once, got {twice[0]!r} twice")
+    if settings.repeats < 2:
+        raise InputError(f"repeats: expected at least 2 for a confidence interval, got {settings.repeats}")
+    return [parse_age(age) for age in settings.ages]
 
 
 def digital_outputs(module: ModuleOp, inputs: Mapping[str, Array], name: str, store: WeightStore = STORE) -> Array:
