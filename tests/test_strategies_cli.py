@@ -179,6 +179,6 @@ def test_segments_keep_to_the_least_bits(command: Command, models: Path) -> None
     done = command("h3c", *words, "--min-bits", "9")
     assert done.returncode == 1
     assert done.stderr == (
-        "h3c: strategy cmswitch: expected a pipelined chip with one tier of arrays (or one that can be memory) that takes "
-        "a product at 9 bits or more, got edram, digital\n"
+        "h3c: strategy cmswitch: expected a pipelined chip with one tier of arrays (or one that can be memory) that "
+        "takes a product at 9 bits or more, got edram, digital\n"
     )
