@@ -102,8 +102,7 @@ class PlaceParts(ModulePass):
             self.place(op)
 
     def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Outcome:
-        """Place a module; with `exact`, `row-remap` and `h3pimap` in at most `max_loss` predicted loss (None: any), in
-        the unit of `losses`."""
+        """Place a module; with `exact`, `row-remap` and `h3pimap` in at most `max_loss` (None: any) of `losses`."""
         forget_segments(op)
         chip = chip_from_ir(op)
         limit: LossBudget | None = None
@@ -120,18 +119,17 @@ class PlaceParts(ModulePass):
         if chip.schedule == "pipelined":
             # What the solver proved holds for operators that follow each other; overlapping may beat it.
             outcome = replace(outcome, bound=None, gap=None, status="feasible")
-        give_parts(operators, outcome.problem, outcome.plan, chip)
-        orders = orders_of(outcome.problem, outcome.plan)
+        placed = outcome.problem, outcome.plan
+        give_parts(operators, *placed, chip)
+        orders = orders_of(*placed)
         if limit is not None:
-            fixed = [not each.static for each in products]
-            orders = best_orders(outcome.problem, outcome.plan, limit.losses, fixed)
-            loss = predicted_loss(outcome.problem, outcome.plan, orders, limit.losses)
+            orders = best_orders(*placed, limit.losses, [not each.static for each in products])
+            loss = predicted_loss(*placed, orders, limit.losses)
             outcome = replace(outcome, plan=replace(outcome.plan, loss=loss))
         give_orders(operators, orders)
         op.attributes[SOLUTION] = solution(outcome, strategy)
         if self.explain:
             menu = outcome.problem if strategy == "exact" else problem
-            placed = outcome.problem, outcome.plan
             text = explanation(operators, products, chip, self.min_bits, placed, menu)
             op.attributes[EXPLAIN] = StringAttr(text)
         return outcome
@@ -241,12 +239,10 @@ class PlaceParts(ModulePass):
             )
         return f"random:{self.seed}" if self.strategy == "random" else self.strategy
 
-    def _extras(
-        self, chip: Chip, operators: MatrixOps, products: list[Product], limit: LossBudget | None = None
-    ) -> Extras:
+    def _extras(self, chip: Chip, ops: MatrixOps, products: list[Product], limit: LossBudget | None) -> Extras:
         """What strategies want beside the problem; `limit` in place of a file of sensitivities."""
         if self.sensitivities is not None:
-            limit = read_sensitivities(self.sensitivities, operators, chip).limit
+            limit = read_sensitivities(self.sensitivities, ops, chip).limit
         return Extras(
             price_source(chip, products, self.min_bits, self.strategy),
             limit,
