@@ -107,7 +107,7 @@ def test_a_killed_worker_of_a_cluster_loses_nothing_and_all_is_kept(tmp_path: Pa
     """Three worker processes, one of which is killed in the middle; every price is in the archive at the end."""
 
     class Remote:
-        costly = True
+        costly, measured = True, False
 
         def __init__(self, engine: DaskCluster) -> None:
             self.engine, self.evaluator = engine, Formula(toy_space())
