@@ -175,7 +175,7 @@ def test_dimensions(tmp_path: Path) -> None:
     path = save(tmp_path, mlp())
     assert refused(path).endswith("--dim batch=VALUE")
     assert "no dimension 'seq'; it has 'batch'" in refused(path, seq=1)
-    assert "'batch' is bound to 0" in refused(path, batch=0)
+    assert "'batch' is bound to -1" in refused(path, batch=-1)
     fixed = save(tmp_path, relu(), "fixed.onnx")
     assert "all its dimensions are fixed" in refused(fixed, batch=1)
 
