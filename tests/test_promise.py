@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from noisy_chips import unplaced
-from xdsl.dialects.builtin import DictionaryAttr, FloatAttr
+from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, ModuleOp
 
+from h3c.compiler import promise_path
 from h3c.compiler.promise import Half, Wanted, halves
 from h3c.compiler.promise_search import Search
+from h3c.dialects.h3 import MatmulOp
 from h3c.passes.place_lionheart import place_lionheart
 from h3c.passes.place_parts import PlaceParts
+from h3c.passes.placement.losses import Losses
+from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.errors import InputError
 from h3c.runtime_sim.quality.measure import AtAge, Quality
 from h3c.runtime_sim.quality.promise import (
@@ -164,6 +168,25 @@ def test_exact_is_never_worse_than_lionhearts_search_under_the_same_checks(model
     assert isinstance(value, FloatAttr)
     assert value.value.data <= outcome.value * (1 + 1e-9)
     assert found.search_passes < found.passes
+
+
+def test_what_lionhearts_search_ends_with_is_taken_where_budgets_mislead(models: Path) -> None:
+    """Predicted losses that are far off: only the second product errs, and it is the one that seems not to."""
+    module = unplaced(models / "digits_mlp.onnx", "lionheart")
+    tiers = chip_from_ir(module).tiers
+    products = [op.outputs for op in module.walk() if isinstance(op, MatmulOp)]
+    errs = np.array([[float(tier.noise is not None)] for tier in tiers.values()])
+    losses = Losses({i: errs * np.full(n, 1e-3 if i == 1 else 1e6) for i, n in enumerate(products)})
+
+    def on_digital(placed: ModuleOp) -> list[bool]:
+        ops = [op for op in placed.walk() if isinstance(op, MatmulOp)]
+        return [all(part.tier_name == "digital" for part in op.parts or ()) for op in ops]
+
+    def promise(placed: ModuleOp) -> float:
+        return 0.0 if on_digital(placed)[1] else 1.0
+
+    looking = promise_path.Looking(module, PlaceParts(), losses, 1e-9, 0.5, 1, lambda placed: None, promise)
+    assert on_digital(next(promise_path.Path(looking).run()).module) == [False, True, False]
 
 
 def test_a_limit_that_leaves_no_plan_for_tight_budgets_leaves_those_for_looser_ones(

@@ -1,7 +1,10 @@
 """Weights that are held several times: the same products, smaller errors, more rows of arrays."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from noisy_chips import unplaced
 from numpy.typing import NDArray
 from test_noisy_arithmetic import QUIET_PCM, Part, noise
 
@@ -9,6 +12,7 @@ from h3c.compiler.chips.load import load_chip
 from h3c.runtime_sim.arithmetic import AnalogDot
 from h3c.runtime_sim.kinds.pcm import Pcm
 from h3c.runtime_sim.product import plain_product
+from h3c.runtime_sim.redundancy import copies_held, set_stacked, stackable
 
 Array = NDArray[np.float32]
 RNG = np.random.default_rng
@@ -74,3 +78,11 @@ def test_copies_take_rows_writes_and_reads_but_no_bandwidth() -> None:
     assert float(found.energy_pj["links"]) == float(once.energy_pj["links"])
     written, others = (each.program("pcm", chip, product, 255, 1) for each in (many, tier))
     assert float(written.energy_pj["write"]) == pytest.approx(8 * float(others.energy_pj["write"]))
+
+
+def test_a_chip_in_the_ir_is_set_to_hold_weights_so_often(models: Path) -> None:
+    module = unplaced(models / "digits_mlp.onnx", "lionheart")
+    assert stackable(module)
+    assert copies_held(module) == 1
+    set_stacked(module, 4)
+    assert copies_held(module) == 4

@@ -117,6 +117,12 @@ def test_steps_of_generation_are_summed_without_a_plan_for_each() -> None:
     assert growth.planned < 200
 
 
+def test_steps_that_bend_between_sides_of_arrays_are_summed_piece_by_piece() -> None:
+    growth = sum_of_steps(lambda n: (1e5 + n * n, 1000.0), 10, 900, 1000)
+    assert growth.sums == pytest.approx((sum(1e5 + n * n for n in range(10, 901)), 891 * 1000.0), rel=1e-3)
+    assert growth.planned < 150
+
+
 def test_an_unknown_strategy_is_refused() -> None:
     problem = problem_of("ResNet-18", REFERENCE_CHIPS["R1"])
     with pytest.raises(ValueError, match="strategy: expected one of exact, all-compute-best, all-compute"):
