@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, FloatAttr, ModuleOp, StringAttr, UnitAttr, f64
-from xdsl.ir import Attribute, Block
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
+from xdsl.ir import Block
 from xdsl.passes import ModulePass
 
 from ..dialects.constants import type_of
@@ -41,6 +41,7 @@ from .segment_problem import segment_tiers
 from .segment_strategies import Segmented, Wanted, forget_segments, place_segments
 from .segmentation.strategies import STRATEGIES
 from .sensitivities import read_sensitivities
+from .solution import solution_attr
 from .strategy_names import Strategy
 from .tile_pieces import digital_op
 from .units import Unit, units_of
@@ -380,21 +381,16 @@ def _part(part: PlacedPart, chip: Chip) -> PartAttr:
 
 
 def solution(outcome: Outcome, strategy: str) -> DictionaryAttr:
-    """`h3.solution`: figures rounded to what a reader can use; no seconds, as they differ each time."""
-
-    def number(value: float | None) -> Attribute:
-        return UnitAttr() if value is None else FloatAttr(float(f"{value:.12g}"), f64)
-
-    return DictionaryAttr(
-        {
-            "bound": number(outcome.bound),
-            "gap": number(outcome.gap),
-            "kept": StringAttr(outcome.kept),
-            "objective": StringAttr(outcome.problem.objective),
-            "predicted_energy_pj": number(outcome.plan.energy_pj),
-            "predicted_latency_ns": number(outcome.plan.latency_ps / 1000),
-            "predicted_period_ns": number(outcome.plan.period_ps / 1000),
-            "status": StringAttr(outcome.status),
-            "strategy": StringAttr(strategy),
-        }
+    """`h3.solution` of an outcome."""
+    plan = outcome.plan
+    return solution_attr(
+        strategy,
+        outcome.kept,
+        outcome.problem.objective,
+        latency_ns=plan.latency_ps / 1000,
+        energy_pj=plan.energy_pj,
+        period_ns=plan.period_ps / 1000,
+        bound=outcome.bound,
+        gap=outcome.gap,
+        status=outcome.status,
     )

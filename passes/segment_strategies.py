@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, ModuleOp, StringAttr, UnitAttr, f64
-from xdsl.ir import Attribute
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
 
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.timing import Timing, simulate
@@ -19,6 +18,7 @@ from .segment_plan import KEPT, SEGMENTS, give_segments
 from .segment_problem import Program, program_of, segment_problem
 from .segmentation.problem import PlacementError, SegmentPlan, SegmentProblem
 from .segmentation.strategies import NEAR, run_segments
+from .solution import solution_attr
 from .verify_placement import ROUNDS, SOLUTION
 
 
@@ -141,24 +141,18 @@ def forget_segments(module: ModuleOp) -> None:
 
 
 def _solution(strategy: str, best: _Candidate, objective: str, bound_ps: int | None) -> DictionaryAttr:
-    """As `place_parts.solution`."""
-
-    def number(value: float | None) -> Attribute:
-        return UnitAttr() if value is None else FloatAttr(float(f"{value:.12g}"), f64)
-
+    """`h3.solution` of a plan of segments."""
     bound = None if not bound_ps else bound_ps / 1000
     # Weights that stay let executions follow each other as the busiest resource allows.
     period_ns = min(best.timing.period_ns, best.latency_ns) if best.plan.resident else best.latency_ns
-    return DictionaryAttr(
-        {
-            "bound": number(bound),
-            "gap": number(None if bound is None else best.latency_ns / bound - 1),
-            "kept": StringAttr(best.kept),
-            "objective": StringAttr(objective),
-            "predicted_energy_pj": number(best.energy_pj),
-            "predicted_latency_ns": number(best.latency_ns),
-            "predicted_period_ns": number(period_ns),
-            "status": StringAttr("feasible"),
-            "strategy": StringAttr(strategy),
-        }
+    return solution_attr(
+        strategy,
+        best.kept,
+        objective,
+        latency_ns=best.latency_ns,
+        energy_pj=best.energy_pj,
+        period_ns=period_ns,
+        bound=bound,
+        gap=None if bound is None else best.latency_ns / bound - 1,
+        status="feasible",
     )
