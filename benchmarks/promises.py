@@ -54,7 +54,15 @@ REFUTED = 1.645
 ROUNDING = 1e-9
 """Losses that differ by less are the same: means are sums of floating-point numbers."""
 HOLD = 0.95
-BASELINES = ("first-last-digital", "all-analog", "all-digital")
+METHODS: Mapping[str, tuple[str, str | None]] = {
+    "exact": ("exact", "offset"),
+    "lionheart": ("lionheart", None),
+    "lionheart, trimmed": ("lionheart", "offset"),
+    "first-last-digital": ("first-last-digital", "offset"),
+    "all-analog": ("all-analog", "offset"),
+    "all-digital": ("all-digital", "offset"),
+}
+"""Strategy and compensation; None: the chip's own."""
 COLUMNS = [
     "model",
     "chip",
@@ -71,7 +79,6 @@ COLUMNS = [
     "in all",
     "cpu_s",
 ]
-METHODS = 3 + len(BASELINES)
 
 
 @dataclass(frozen=True)
@@ -184,19 +191,16 @@ def on_test(on: Case, method: str, found: Promised, allowed: float) -> Row:
     )
 
 
-def row(on: Case, method: str, strategy: Any, allowed: float, compensation: Any) -> Row:
+def row(on: Case, method: str, strategy: Any, compensation: Any, allowed: float) -> Row:
     """The plan of a strategy."""
     wanted = Wanted(on.ages, allowed, "top1", compensation, on.repeats)
     placing = PlaceParts(strategy=strategy, objective=on.objective)
     return on_test(on, method, Search(on.module, placing, on.known, on.kept_back, wanted, memo=on.memo).run(), allowed)
 
 
-def rows(on: Case, allowed: float) -> Iterator[Row]:
-    yield row(on, "exact", "exact", allowed, "offset")
-    yield row(on, "lionheart", "lionheart", allowed, None)
-    yield row(on, "lionheart, trimmed", "lionheart", allowed, "offset")
-    for strategy in BASELINES:
-        yield row(on, strategy, strategy, allowed, "offset")
+def rows(on: Case, allowed: float, methods: Sequence[str]) -> Iterator[Row]:
+    for method in methods:
+        yield row(on, method, *METHODS[method], allowed)
 
 
 def line(one: Row) -> str:
@@ -238,7 +242,7 @@ def report(found: list[Row]) -> int:
     cells: dict[tuple[str, str, float], dict[str, Row]] = {}
     for one in found:
         cells.setdefault((one.model, one.chip, one.allowed), {})[one.method] = one
-    whole = [cell for cell in cells.values() if len(cell) == METHODS]
+    whole = [cell for cell in cells.values() if len(cell) == len(METHODS)]
     for chip in sorted({one.chip for one in found}):
         here = [cell for cell in whole if cell["exact"].chip == chip]
         print(f"{chip}: {len(here)} cells")
@@ -264,6 +268,7 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=300, help="of the test split")
     parser.add_argument("--repeats", type=int, default=10, help="realisations that a promise is measured with")
     parser.add_argument("--test-repeats", type=int, default=5, help="realisations on the test split")
+    parser.add_argument("--methods", help=f"of {'; '.join(METHODS)}: those wanted, separated by semicolons")
     parser.add_argument("--rows", type=Path, help="a file that rows are added to, one JSON object a line")
     parser.add_argument("--read", type=Path, nargs="+", help="print the rows of such files instead of measuring")
     parser.add_argument("names", nargs="*", metavar="NAME")
@@ -275,6 +280,7 @@ def main() -> int:
         found = [Row(**json.loads(text)) for path in arguments.read for text in path.read_text().splitlines()]
         print("\n".join(map(line, found)))
         return report(found)
+    methods = arguments.methods.split(";") if arguments.methods else list(METHODS)
     folder = models() / "trained"
     named = arguments.names or (QUICK if arguments.quick else [path.stem for path in sorted(folder.glob("*.onnx"))])
     chosen = [TrainedModel(folder / f"{name}.onnx") for name in named]
@@ -284,7 +290,7 @@ def main() -> int:
         for chip in arguments.chips.split(","):
             on = case(model, chip, arguments)
             for points in arguments.losses.split(","):
-                for one in rows(on, float(points) / 100):
+                for one in rows(on, float(points) / 100, methods):
                     found.append(one)
                     print(line(one), flush=True)
                     if arguments.rows is not None:

@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.printer import Printer
 
 from ..runtime_sim.quality.measure import Quality, Settings, Settled, digital_outputs, measure, output_name
-from ..runtime_sim.quality.promise import least_promised_loss, promised_loss
+from ..runtime_sim.quality.promise import broken_for_good, kept_so_far, promised_loss
 from .pipeline import around, build, run
 from .plan_files import new_context
 from .promise import Array, Half
@@ -46,7 +46,7 @@ class Checks:
         """The loss that a placed module promises, measured until it is clear whether it is at most `allowed`."""
 
         def settled(so_far: Quality) -> bool:
-            return promised_loss(so_far) <= allowed or least_promised_loss(so_far) > allowed
+            return kept_so_far(so_far, allowed) or broken_for_good(so_far, allowed, settings.repeats)
 
         return promised_loss(self._measured(module, settings, f"check {allowed!r}", plain=False, settled=settled))
 
@@ -59,7 +59,7 @@ class Checks:
         fewer realisations than were asked for."""
 
         def settled(so_far: Quality) -> bool:
-            return allowed is not None and least_promised_loss(so_far) > allowed
+            return allowed is not None and broken_for_good(so_far, allowed, settings.repeats)
 
         return self._measured(module, settings, f"final {allowed!r}", settled=settled)
 

@@ -1,8 +1,9 @@
 """Plans from tight to loose budgets of predicted loss, each one checked, until the first that fails."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from functools import cached_property
+from math import inf, nan, sqrt
 from typing import Literal
 
 import numpy as np
@@ -11,17 +12,18 @@ from xdsl.dialects.builtin import ModuleOp
 from ..passes.place_lionheart import place_lionheart
 from ..passes.place_parts import PlaceParts, solution
 from ..passes.placement.losses import Losses
+from ..passes.placement.problem import Ints
 from ..passes.placement.strategies import Outcome
+from ..passes.quality.sensitivity import matrix_operators
 from ..passes.verify_placement import SOLUTION
+from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.redundancy import set_stacked, stackable
 
-TIGHTER, LOOSER = 4.0, 2.0
-"""Steps of the budget."""
+STEP = 4.0
+"""A budget is so many times the one before, or tighter by as much."""
 FIRST = 4.0
 """By how much the first budget is tighter than where the promise is likely to break."""
-TIGHT = 32.0
-"""By how much the budget is tighter at which numbers of copies are compared."""
 RETREATS = 3
 """How often a first budget that fails is made tighter; and the first that passed, if its plan fails in the end."""
 NARROWED = 1.2
@@ -29,44 +31,47 @@ NARROWED = 1.2
 BISECTIONS = 6
 """Steps to the tightest budget for which the user's limits leave a plan."""
 BETTER = 0.99
-"""A plan with another number of copies is checked if its predicted objective is at most this share of the best."""
+"""A plan is better if its predicted objective is less than this share of another's."""
+MISJUDGED = 2.0
+"""Predicted losses are trusted so far, once a plan that loses something has passed: a baseline that is predicted to
+lose more than so many times what a plan that failed is predicted to lose is not measured."""
 BASELINES: tuple[Literal["first-last-digital"], Literal["all-analog"]] = ("first-last-digital", "all-analog")
 """Whole-operator plans that are taken where they are better and keep the promise."""
+ALIKE = 0.9
+"""A plan that is predicted to lose at least this share of what one that failed is predicted to lose, fails."""
+HALF = 0.5
+"""Where a plan that passed a check fails in the end, one of so much of its predicted loss comes next."""
 TINY = 1e-9
-"""Predicted losses that differ by less, relatively, are of the same plan."""
+"""The tightest budget is looked for down to this share of what the loosest plan loses."""
 
 
 @dataclass
 class Candidate:
-    """A placed module with its plan."""
+    """A placed module with its plan, each weight held `copies` times; `loss` is predicted, NaN while losses are not
+    known."""
 
     module: ModuleOp
     outcome: Outcome
+    copies: int
+    loss: float
 
-    @property
-    def loss(self) -> float:
-        """Predicted."""
-        return self.outcome.plan.loss
-
-    def same(self, other: "Candidate") -> bool:
-        """Whether both have the same plan, by all that is predicted of it."""
-        mine, theirs = self.outcome.plan, other.outcome.plan
-        same_loss = abs(mine.loss - theirs.loss) <= TINY * max(mine.loss, theirs.loss)
-        return same_loss and (mine.latency_ps, mine.energy_pj) == (theirs.latency_ps, theirs.energy_pj)
+    def better(self, other: "Candidate") -> bool:
+        """Whether its predicted objective is notably less."""
+        return self.outcome.value < BETTER * other.outcome.value
 
 
 @dataclass
 class Looking:
     """What a path looks for, and how.
 
-    `likely`: the loss, in the unit of predicted ones, at which the promise may well break; `allowed`: the loss allowed;
-    `redundancy`: how often weights are held at most; `equip` gives a placed module what a measurement needs; `promise`
-    measures what one promises.
+    `losses` measures them when they are needed; `likely`: the loss, in their unit, at which the promise may well break;
+    `allowed`: the loss allowed; `redundancy`: how often weights are held at most; `equip` gives a placed module what a
+    measurement needs; `promise` measures what one promises.
     """
 
     module: ModuleOp
     placing: PlaceParts
-    losses: Losses
+    losses: Callable[[], Losses]
     likely: float
     allowed: float
     redundancy: int
@@ -85,14 +90,23 @@ class Path:
             copies = 2 * max(self._modules)
             self._modules[copies] = looking.module.clone()
             set_stacked(self._modules[copies], copies)
-        self._copies = 1
         self._passed: list[Candidate] = []
         self._failed: list[Candidate] = []
-        self._loosest = 0.0
+
+    @cached_property
+    def _losses(self) -> Losses:
+        return self._for.losses()
 
     def run(self) -> Iterator[Candidate]:
-        """Those that passed a check, the best first; then ever tighter ones, down to the one that loses least."""
-        self._copies = self._best_copies()
+        """The plan that is best without a promise, if it passes a check: then losses need not be known. Else, or where
+        it fails in the end, those that passed, the best first; then ever tighter ones, down to the one that loses
+        least."""
+        unlimited = self._unlimited() if self._exact else None
+        if unlimited is not None:
+            if self._take(unlimited):
+                yield unlimited
+                self._failed.append(self._passed.pop())
+            unlimited.loss = loss_as_placed(unlimited.module, self._losses)
         free = self._placed(None)
         if free.loss == 0:
             yield free
@@ -100,48 +114,57 @@ class Path:
         least = self._least()
         self._loosen(free)
         if self._exact:
-            self._spread(free)
             self._repair(inf if least is None else least.outcome.value)
-        yield from sorted(self._passed, key=lambda each: each.outcome.value)
+        yield from self._best_first()
         tightest = min((each.loss for each in self._passed), default=0.0)
         for step in range(1, RETREATS) if tightest > 0 else ():
             try:
-                yield self._placed(tightest / TIGHTER**step)
+                yield self._placed(tightest / STEP**step)
             except InputError:  # no plan loses so little
                 break
         yield least or self._tightest(free)
 
-    def _placed(self, budget: float | None, copies: int | None = None, losses: Losses | None = None) -> Candidate:
-        """The plan of the strategy within a budget. What errs independently falls with the number of copies of each
-        weight, of which losses are variances."""
-        copies = copies or self._copies
-        module = self._modules[copies].clone()
-        outcome = self._for.placing.place(module, losses or self._for.losses.scaled(1 / copies), budget)
+    def _best_first(self) -> Iterator[Candidate]:
+        """Those that passed a check; after each, if it fails in the end, one that loses less and is better than the
+        rest."""
+        left = list(self._passed)
+        while left:
+            best = preferred(left)
+            yield best
+            left.remove(best)
+            try:
+                tighter = self._placed(HALF * best.loss)
+            except InputError:  # no plan loses so little
+                continue
+            if all(tighter.better(each) for each in left):
+                yield tighter
+
+    def _unlimited(self) -> Candidate:
+        """The best plan if nothing were promised."""
+        module = self._for.module.clone()
+        outcome = self._for.placing.place(module)
         self._for.equip(module)
-        return Candidate(module, outcome)
+        return Candidate(module, outcome, 1, nan)
 
-    def _best_copies(self) -> int:
-        """How often weights are best held where little may be lost, by predictions alone."""
-        values: dict[int, float] = {}
-        for copies in self._modules if len(self._modules) > 1 else ():
-            try:
-                values[copies] = self._placed(self._for.likely / TIGHT, copies).outcome.value
-            except InputError:  # it does not fit the chip, or the limits
-                continue
-        return min(values, key=lambda copies: (values[copies], copies), default=1)
-
-    def _spread(self, free: Candidate) -> None:
-        """Tries the best plan with another number of copies in the loosest budget that passed; looser, if all did."""
-        budget = self._loosest * (LOOSER if self._loosest >= free.loss else 1.0)
+    def _placed(self, budget: float | None) -> Candidate:
+        """The plan of the strategy within a budget, with the number of copies that is best: of objectives as good as
+        each other the one of least energy."""
         found: list[Candidate] = []
-        for copies in self._modules if budget > 0 else ():
+        for copies in self._modules:
             try:
-                found.append(self._placed(budget, copies))
+                found.append(self._with_copies(copies, budget))
             except InputError:  # it does not fit the chip, or the limits
-                continue
-        best = min(found, key=lambda each: each.outcome.value, default=free)
-        if found and best.outcome.value < BETTER * min(each.outcome.value for each in self._passed):
-            self._take(best)
+                if copies == max(self._modules) and not found:
+                    raise
+        return preferred(found)
+
+    def _with_copies(self, copies: int, budget: float | None, losses: Losses | None = None) -> Candidate:
+        """The plan within a budget. What errs independently falls with the number of copies of each weight, of which
+        losses are variances."""
+        module = self._modules[copies].clone()
+        outcome = self._for.placing.place(module, losses or self._losses.scaled(1 / copies), budget)
+        self._for.equip(module)
+        return Candidate(module, outcome, copies, outcome.plan.loss)
 
     def _loosen(self, free: Candidate) -> None:
         """Tries ever looser budgets until the first that fails; and one between that and the last that passed. Where
@@ -156,19 +179,18 @@ class Path:
         for _ in range(RETREATS):
             if passed is not None or failed is None:
                 break
-            budget = failed / TIGHTER
+            budget = failed / STEP
             good = self._try(budget, free)
             if good is None:
                 budget = self._tightest_budget(budget, failed)
                 good = self._try(budget, free)
             passed, failed = (budget, failed) if good else (None, budget)
         while passed is not None and failed is None and passed < most:
-            budget = min(passed * LOOSER, most)
+            budget = min(passed * STEP, most)
             passed, failed = (budget, None) if self._try(budget, free) else (passed, budget)
         if passed is not None and failed is not None and failed / passed > NARROWED**2:
             budget = sqrt(passed * failed)
-            passed = budget if self._try(budget, free) else passed
-        self._loosest = passed or 0.0
+            self._try(budget, free)
 
     def _tightest_budget(self, without: float, most: float) -> float:
         """About the tightest budget that has a plan, by predictions alone; there is none for `without`."""
@@ -183,14 +205,16 @@ class Path:
         return high
 
     def _try(self, budget: float, free: Candidate) -> bool | None:
-        """Whether the best plan within a budget passes a check; then it joins those that did. None: no such plan."""
+        """Whether the best plan within a budget passes a check; then it joins those that did. It is not measured
+        where it is no better than one that passed (good), or is predicted to lose as much as one that did not (bad).
+        None: no such plan."""
         try:
             found = free if budget >= free.loss else self._placed(budget)
         except InputError:  # no plan loses so little
             return None
-        if any(found.same(each) for each in self._passed):
+        if any(not found.better(each) for each in self._passed):
             return True
-        if any(found.same(each) for each in self._failed):
+        if any(found.loss >= ALIKE * each.loss for each in self._failed):
             return False
         return self._take(found)
 
@@ -204,34 +228,45 @@ class Path:
         """Adds baselines that are predicted better than the best plan that passed, and than the objective `least` of
         the plan that loses least, and pass the same check; last what LionHeart's search ends with."""
         best = min((least, *(each.outcome.value for each in self._passed)))
+        copies = preferred(self._passed).copies if self._passed else max(self._modules)
+        losses = self._losses.scaled(1 / copies)
+        least_failed = min((each.loss for each in self._failed), default=inf)
+        hopeless = MISJUDGED * least_failed if any(each.loss > 0 for each in self._passed) else inf
+
+        def promise(module: ModuleOp) -> float:
+            return inf if loss_as_placed(module, losses) > hopeless else self._for.promise(module)
+
+        def add(module: ModuleOp, outcome: Outcome) -> None:
+            module.attributes[SOLUTION] = solution(outcome, "exact")
+            self._passed.append(Candidate(module, outcome, copies, loss_as_placed(module, losses)))
+
         for strategy in BASELINES:
-            module = self._modules[self._copies].clone()
+            module = self._modules[copies].clone()
             try:
                 outcome = replace(self._for.placing, strategy=strategy).place(module)
             except InputError:  # it does not fit the chip, or the limits
                 continue
-            if outcome.value < best:
-                self._for.equip(module)
-                module.attributes[SOLUTION] = solution(outcome, "exact")
-                best = outcome.value if self._take(Candidate(module, outcome)) else best
-        module = self._modules[self._copies].clone()
+            self._for.equip(module)
+            if outcome.value < BETTER * best and promise(module) <= self._for.allowed:
+                best = outcome.value
+                add(module, outcome)
+        module = self._modules[copies].clone()
         self._for.equip(module)
         greedy = replace(self._for.placing, strategy="lionheart")
         try:
-            outcome, loss = place_lionheart(greedy, module, self._for.promise, self._for.allowed, best)
+            outcome, loss = place_lionheart(greedy, module, promise, self._for.allowed, BETTER * best)
         except InputError:  # no digital unit, or all digital is beyond the limits
             return
-        if loss is not None and outcome.value < best:
-            module.attributes[SOLUTION] = solution(outcome, "exact")
-            self._passed.append(Candidate(module, outcome))
+        if loss is not None and outcome.value < BETTER * best:
+            add(module, outcome)
 
     def _least(self) -> Candidate | None:
         """The plan on what loses nothing; None where some operator has no such tier, or the strategy can't be told."""
         if not self._exact:
             return None
-        none = {position: np.where(own > 0, inf, 0.0) for position, own in self._for.losses.by_output.items()}
+        none = {position: np.where(own > 0, inf, 0.0) for position, own in self._losses.by_output.items()}
         try:
-            return self._placed(None, 1, replace(self._for.losses, by_output=none))
+            return self._with_copies(1, None, replace(self._losses, by_output=none))
         except InputError:
             return None
 
@@ -242,3 +277,21 @@ class Path:
             return self._placed(budget)
         except InputError:  # bisections have found none but that without a budget
             return free
+
+
+def preferred(plans: Sequence[Candidate]) -> Candidate:
+    """The plan of the least predicted objective; of those as good, the one of least energy, with fewest copies."""
+    best = min(each.outcome.value for each in plans)
+    good = [each for each in plans if BETTER * each.outcome.value <= best]
+    return min(good, key=lambda each: (each.outcome.plan.energy_pj, each.copies))
+
+
+def loss_as_placed(module: ModuleOp, losses: Losses) -> float:
+    """The predicted loss of a placed module whose outputs are in the model's order."""
+    tiers = list(chip_from_ir(module).tiers)
+    placed: dict[int, Ints] = {}
+    for position, op in enumerate(matrix_operators(module)):
+        if position in losses.by_output:
+            parts = [np.full(part.outputs, tiers.index(part.tier_name)) for part in op.parts or ()]
+            placed[position] = np.concatenate(parts)
+    return losses.loss(placed)

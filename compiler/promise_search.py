@@ -11,8 +11,8 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import isnan
 
-import numpy as np
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 
@@ -35,7 +35,7 @@ from .front import status
 from .plan_files import new_context
 from .promise import Half, Promised, Verdict, Wanted, halves
 from .promise_checks import Checks, Memo
-from .promise_path import BASELINES, Candidate, Looking, Path
+from .promise_path import Candidate, Looking, Path
 from .quality_options import AGES, REDUNDANCY, REPEATS, ages_of
 
 TRIMMED_WITH = 32
@@ -84,7 +84,7 @@ class Search:
             quality = self._final(module)
         elif self.wanted.max_loss is not None and errs and self._searched:
             chosen, quality = self._settled(Path(self._looking()).run())
-            loss = None if chosen.outcome.kept in (*BASELINES, "lionheart") else chosen.loss
+            loss = None if isnan(chosen.loss) else chosen.loss
             module = chosen.module
         else:
             module = self.module.clone()
@@ -118,12 +118,11 @@ class Search:
 
     def _looking(self) -> Looking:
         """What plans are looked for; the digital model's outputs say where the promise is likely to break."""
-        losses, placed = self._losses(), self.module.clone()
+        placed = self.module.clone()
         PlaceParts(strategy="greedy", min_bits=self.placing.min_bits).place(placed)
-        outputs = self.checks.digital(placed).astype(np.float64)
-        likely = likely_mse(self.checks.metric, self.max_loss, outputs)
-        redundancy = self.wanted.redundancy
-        return Looking(self.module, self.placing, losses, likely, self.max_loss, redundancy, self.equip, self.promise)
+        likely = likely_mse(self.checks.metric, self.max_loss, self.checks.digital(placed))
+        copies = self.wanted.redundancy
+        return Looking(self.module, self.placing, self._losses, likely, self.max_loss, copies, self.equip, self.promise)
 
     def equip(self, module: ModuleOp) -> None:
         """Give a module what h3c-sim needs beside its parts."""
@@ -162,7 +161,7 @@ class Search:
             found.append((candidate, quality))
             if promised_loss(quality) <= self.max_loss:
                 return found[-1]
-        best, quality = min(found, key=lambda each: promised_loss(each[1]))
+        best, quality = min(reversed(found), key=lambda each: promised_loss(each[1]))
         return best, quality if quality.repeats == self.wanted.repeats else self._final(best.module, wholly=True)
 
     def _final(self, module: ModuleOp, wholly: bool = False) -> Quality:

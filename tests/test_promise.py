@@ -24,12 +24,15 @@ from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.errors import InputError
 from h3c.runtime_sim.quality.measure import AtAge, Quality
 from h3c.runtime_sim.quality.promise import (
+    broken_for_good,
+    kept_so_far,
     least_promised_loss,
     likely_mse,
     net_loss,
     promised_loss,
     samples_needed,
 )
+from h3c.runtime_sim.quality.statistics import half_width, mean_and_deviation
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MODELS = Path(__file__).parent.parent / "models"
@@ -55,6 +58,37 @@ def test_what_more_realisations_will_hardly_go_below_is_the_lower_end() -> None:
     day = AtAge(0.88, 0.02, 0.01, 0.05, flips=0.04, flips_ci95=0.01)
     assert least_promised_loss(measured("top1", 0.90, day=day)) == pytest.approx(max(0.02 - 0.01, 0.7 * 0.03))
     assert least_promised_loss(measured("mse", 0.0, day=AtAge(0.1, 0.0, 0.2, 0.0))) == 0.0
+
+
+def flipping(*shares: float) -> Quality:
+    """What was found in realisations of which each flips such a share of the answers."""
+    flips, spread = mean_and_deviation(shares)
+    day = AtAge(0.9, 0.0, 0.0, 0.05, flips=flips, flips_ci95=half_width(spread, len(shares)))
+    return replace(measured("top1", 0.90, day=day), repeats=len(shares), flipped={"day": shares})
+
+
+def test_a_check_ends_with_a_no_where_the_rest_cannot_mend_it() -> None:
+    # One realisation of 8 at x, the rest without flips: mean x / 8, deviation x / sqrt(8), t = 2.3646 for 7.
+    least = 0.7 * (1 / 8 + 2.3646 / 8)
+    assert broken_for_good(flipping(0.10), least * 0.0999, 8)
+    assert not broken_for_good(flipping(0.10), least * 0.1001, 8)
+    # From the third on the rest is taken to be as good as the best: three times 2 % and five more promise 1.4 %.
+    assert broken_for_good(flipping(0.02, 0.02, 0.02), 0.0139, 8)
+    assert not broken_for_good(flipping(0.02, 0.02, 0.02), 0.0141, 8)
+    assert not broken_for_good(flipping(0.02, 0.02), 0.0139, 8)
+
+
+def test_a_check_ends_with_a_yes_from_the_fifth_realisation_on() -> None:
+    assert not kept_so_far(flipping(0.0, 0.0, 0.0, 0.0), 0.01)
+    assert kept_so_far(flipping(0.0, 0.0, 0.0, 0.0, 0.0), 0.01)
+    assert not kept_so_far(flipping(0.02, 0.02, 0.02, 0.02, 0.02), 0.0139)
+
+
+def test_probabilities_flip_where_the_logits_behind_them_do() -> None:
+    logits = np.random.default_rng(0).normal(size=(2000, 10)) * 5
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    assert likely_mse("top1", 0.05, shares) == pytest.approx(likely_mse("top1", 0.05, centred), rel=1e-3)
 
 
 def test_samples_that_verify_a_promise_are_those_that_tell_it_from_the_noise_of_flips() -> None:
@@ -185,8 +219,36 @@ def test_what_lionhearts_search_ends_with_is_taken_where_budgets_mislead(models:
     def promise(placed: ModuleOp) -> float:
         return 0.0 if on_digital(placed)[1] else 1.0
 
-    looking = promise_path.Looking(module, PlaceParts(), losses, 1e-9, 0.5, 1, lambda placed: None, promise)
+    looking = promise_path.Looking(module, PlaceParts(), lambda: losses, 1e-9, 0.5, 1, lambda placed: None, promise)
     assert on_digital(next(promise_path.Path(looking).run()).module) == [False, True, False]
+
+
+def test_losses_are_measured_only_if_the_best_plan_of_all_fails(models: Path) -> None:
+    """Where it passes it comes first. Where it fails in the end budgets take over, with the copies that they need: half
+    of what one copy loses takes two."""
+    module = unplaced(models / "digits_mlp.onnx", "lionheart")
+    placing = PlaceParts(objective="energy")
+    products = [op.outputs for op in module.walk() if isinstance(op, MatmulOp)]
+    tiers = chip_from_ir(module).tiers
+    errs = np.array([[float(tier.noise is not None)] for tier in tiers.values()])
+    asked: list[str] = []
+
+    def losses() -> Losses:
+        asked.append("losses")
+        return Losses({i: errs * np.full(n, 1e-3) for i, n in enumerate(products)})
+
+    most = 1e-3 * sum(products)
+    looking = promise_path.Looking(
+        module, placing, losses, 4 * most / 2, 0.5, 2, lambda placed: None, lambda placed: 0.0
+    )
+    plans = promise_path.Path(looking).run()
+    first = next(plans)
+    assert (first.copies, asked) == (1, [])
+    assert first.outcome.value == placing.place(module.clone()).value
+    second = next(plans)
+    assert (second.copies, asked) == (2, ["losses"])
+    assert second.loss == pytest.approx(most / 2)
+    assert second.outcome.value > first.outcome.value
 
 
 def test_a_limit_that_leaves_no_plan_for_tight_budgets_leaves_those_for_looser_ones(

@@ -153,3 +153,5 @@ def test_the_interval_is_t_times_s_over_the_root_of_the_count() -> None:
     mean, deviation = mean_and_deviation([1.0, 2.0, 3.0, 4.0])
     assert (mean, deviation) == (2.5, pytest.approx(math.sqrt(5 / 3)))
     assert half_width(deviation, 4) == pytest.approx(3.18245 * math.sqrt(5 / 3) / 2, rel=1e-5)
+    assert mean_and_deviation([2.0]) == (2.0, math.inf)
+    assert half_width(math.inf, 1) == math.inf

@@ -1,5 +1,6 @@
 """How far outputs are from the digital model's: measures that add up over independent small errors."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,16 @@ class Difference:
         if are_probabilities(shares):
             self._floor = float(shares[shares > 0].min()) / 2
         self._clean = self._logits(clean)
-        self._power = float(np.square(self._clean).mean()) or 1.0
+
+    @property
+    def clean(self) -> Array:
+        """The digital model's outputs as they count."""
+        return self._clean
+
+    @cached_property
+    def power(self) -> float:
+        """Their mean square; 1 where all are 0."""
+        return float(np.square(self._clean).mean()) or 1.0
 
     def _logits(self, outputs: Array) -> Array:
         if self._floor is None:
@@ -47,7 +57,7 @@ class Difference:
     def relative_mse(self, outputs: Array) -> Array:
         """[copy]: mean squared difference over the mean square of the digital outputs; copies on the leading axis."""
         found = self._copies(outputs)
-        return np.square(found - self._clean).mean(axis=tuple(range(1, found.ndim))) / self._power
+        return np.square(found - self._clean).mean(axis=tuple(range(1, found.ndim))) / self.power
 
     def kl(self, outputs: Array) -> Array:
         """[copy]: mean Kullback-Leibler divergence of the classes' probabilities, in nats; classes on the last axis."""

@@ -1,7 +1,7 @@
 """The quality of a plan at each age: mean over realisations, and how sure it is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,8 @@ class AtAge:
 class Quality:
     """What was measured. `reference`: the digital model on the same data; `without_noise`: the plan at the precision of
     its tiers (None: not looked at); `noisy`: whether anything in the plan errs at all; `runs`: samples that went
-    through the network, those of trims included."""
+    through the network, those of trims included; `flipped`: of top1 the share of samples at each age that each
+    realisation decides otherwise than the digital model."""
 
     metric: str
     reference: float
@@ -75,6 +76,7 @@ class Quality:
     """Of the plan without noise."""
     notes: tuple[str, ...]
     runs: int = 0
+    flipped: Mapping[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
 
     def tree(self) -> dict[str, Any]:
         """As in the summary."""
@@ -96,9 +98,6 @@ Progress = Callable[[int], object]
 Settled = Callable[[Quality], bool]
 """Whether what was measured so far answers the question."""
 
-FEWEST = 3
-"""Realisations before a measurement may end early."""
-
 
 def measure(
     module: ModuleOp,
@@ -115,7 +114,7 @@ def measure(
     """Run the digital model, the plan without noise, and `repeats` realisations at all ages; compare.
 
     `digital`: the digital model's outputs, if they are known. `plain`: whether the plan without noise counts; else only
-    the ranges of its converters are set. `settled`: asked after each realisation from the third on; its yes ends it.
+    the ranges of its converters are set. `settled`: asked after each realisation; its yes ends it.
     """
     seconds, name = _seconds(settings), output_name(module, settings.output)
     clean = digital_outputs(module, inputs, name, store) if digital is None else digital
@@ -146,6 +145,7 @@ def measure(
             outputs=plan.plain,
             notes=tuple(plan.numbers.lines()),
             runs=plan.runs * len(clean) // plan.executions + (len(clean) if digital is None else 0),
+            flipped=found.flipped(),
         )
 
     kept: list[dict[str, Array]] | None = None
@@ -156,7 +156,7 @@ def measure(
         found.add([at_age[name] for at_age in outputs])
         if progress is not None:
             progress(realisation + 1)
-        if settled is not None and found.count >= FEWEST and settled(quality()):
+        if settled is not None and settled(quality()):
             break
     return quality()
 
@@ -202,8 +202,12 @@ class _Realisations:
                 self._flipped[i].append(1 - self._alike.value(self._alike.scores(values)))
         self.count += 1
 
+    def flipped(self) -> dict[str, tuple[float, ...]]:
+        """The shares of samples that flip at each age; nothing for metrics other than top1."""
+        return {age: tuple(own) for age, own in zip(self._settings.ages, self._flipped, strict=True) if own}
+
     def at_ages(self) -> dict[str, AtAge]:
-        """What is known at each age, of two realisations or more."""
+        """What is known at each age; one realisation says nothing of how much they scatter, so it may be any much."""
         return {
             age: _at_age(self._metric, self._values[i], np.asarray(self._totals[i]) / self.count, self._flipped[i])
             for i, age in enumerate(self._settings.ages)

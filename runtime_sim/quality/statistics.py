@@ -33,11 +33,17 @@ def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """(mean, sample standard deviation) of at least two values."""
+    """(mean, sample standard deviation); one value says nothing of the deviation: infinite."""
     mean = math.fsum(values) / len(values)
+    if len(values) == 1:
+        return mean, math.inf
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def half_width(deviation: float, count: int) -> float:
-    """Of the 95 % confidence interval of a mean of `count` values with this sample standard deviation."""
+    """Of the 95 % confidence interval of a mean of `count` values with this sample standard deviation.
+
+    Infinite of one."""
+    if count == 1:
+        return math.inf
     return t_quantile(count - 1) * deviation / math.sqrt(count)
