@@ -76,7 +76,7 @@ def test_a_measurement_ends_once_it_is_settled(mlp: Any, digits: dict[str, Array
     whole = measure(mlp, data, labels, Settings(("1d",), repeats=4))
     digital = digital_outputs(mlp, data, "logits")
     found = measure(mlp, data, labels, Settings(("1d",), repeats=6), digital=digital, plain=False, settled=settled)
-    assert asked == [3, 4]
+    assert asked == [1, 2, 3, 4]
     assert (found.repeats, found.without_noise, found.reference) == (4, None, whole.reference)
     assert found.ages == whole.ages
     assert (whole.runs, found.runs) == (40 * (1 + 1 + 4), 40 * (1 + 4))
