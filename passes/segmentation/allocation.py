@@ -11,11 +11,13 @@ import numpy as np
 
 from .resident import Ints, beats, load_times, pipelines, preload_roof, run_times, switch_times
 from .segments import Decision
-from .tiled import candidates, price, saved, totals
+from .tiled import beside, candidates, price, saved, totals
 from .window import Window
 
 NEVER = 1 << 60
 """More than any plan takes, in ps."""
+FIRST_LOOK = 64
+"""Tilings that are looked at first; most often no other one can be better."""
 
 
 def memory_levels(window: Window) -> Ints:
@@ -94,16 +96,23 @@ class Tiled:
         table = np.full((len(levels), len(levels)), NEVER, np.int64)
         if not len(self.tilings):
             return table
-        most_saved = saved(self.window, self.rounds, levels[-1:])[0]
+        # The least that a tiling may take: what the best of those take bounds what is worth a look.
+        least = self.rounds.total_ps - saved(self.window, self.rounds, levels[-1:])[0]
         for column, preloads in enumerate(levels.tolist()):
-            total = totals(self.window, self.tilings, self.rounds, np.zeros(1, np.int64), preloads)[0]
-            if not (total >= 0).any():
+            lower = beside(self.window, self.tilings, self.rounds, least, preloads)
+            lower = np.where(lower >= 0, lower, NEVER)
+            first = np.argpartition(lower, FIRST_LOOK)[:FIRST_LOOK] if len(lower) > FIRST_LOOK else np.arange(len(lower))
+            if int(lower[first].min()) == NEVER:
                 break
-            limit = int(total[total >= 0].min())
-            near = np.flatnonzero((total >= 0) & (self.rounds.total_ps - most_saved <= limit))
-            tilings, rounds = self.tilings.take(near), self.rounds.take(near)
-            table[:, column] = totals(self.window, tilings, rounds, levels, preloads).min(axis=1)
+            found = self._of(first, levels, preloads)
+            others = np.flatnonzero(lower < found.max())
+            table[:, column] = np.minimum(found, self._of(others, levels, preloads)) if len(others) else found
         return table
+
+    def _of(self, rows: Ints, levels: Ints, preloads: int) -> Ints:
+        """[preloaded]: the least time of the tilings at `rows`."""
+        total = totals(self.window, self.tilings.take(rows), self.rounds.take(rows), levels, preloads)
+        return np.where(total >= 0, total, NEVER).min(axis=1)
 
     def decision(self, first: int, preloaded: int, preloads: int) -> Decision:
         """The best tiling for given preloads."""

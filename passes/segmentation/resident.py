@@ -26,6 +26,8 @@ with all their copies: one of which a copy is left has to be read again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +38,14 @@ from .window import CHUNKS, Phase, Window
 Ints = NDArray[np.int64]
 
 
-def ps_of(amount: int | Ints, per_ns: float | NDArray[np.float64]) -> Ints:
+@overload
+def ps_of(amount: int, per_ns: float) -> int: ...
+@overload
+def ps_of(amount: int | Ints, per_ns: float | NDArray[np.float64]) -> int | Ints: ...
+def ps_of(amount: int | Ints, per_ns: float | NDArray[np.float64]) -> int | Ints:
     """Picoseconds, rounded up, for `amount` bytes at `per_ns` bytes a nanosecond."""
+    if isinstance(amount, int) and isinstance(per_ns, float):
+        return ceil(amount * (1000.0 / per_ns))
     return np.ceil(np.asarray(amount) * (1000.0 / np.asarray(per_ns))).astype(np.int64)
 
 
@@ -45,16 +53,23 @@ def stream_ps(chip: SegmentChip, to_arrays: int | Ints, from_arrays: int | Ints,
     """Time on the buffer's ports and `memory_arrays` arrays in memory mode, whose bandwidths add up to the cap."""
     more = np.minimum(memory_arrays * chip.memory_bytes_per_ns, chip.memory_cap_bytes_per_ns)
     if chip.buffer_shared:
-        return ps_of(np.asarray(to_arrays) + from_arrays, chip.buffer_in_bytes_per_ns + more)
+        return np.asarray(ps_of(np.asarray(to_arrays) + from_arrays, chip.buffer_in_bytes_per_ns + more))
     there = ps_of(to_arrays, chip.buffer_in_bytes_per_ns + more)
     return np.maximum(there, ps_of(from_arrays, chip.buffer_out_bytes_per_ns + more))
 
 
-def dram_ps(chip: SegmentChip, read: int | Ints, written: int | Ints) -> Ints:
+@overload
+def dram_ps(chip: SegmentChip, read: int, written: int) -> int: ...
+@overload
+def dram_ps(chip: SegmentChip, read: int | Ints, written: int | Ints) -> int | Ints: ...
+def dram_ps(chip: SegmentChip, read: int | Ints, written: int | Ints) -> int | Ints:
     """Time on the off-chip port, or the busier of the two."""
     if chip.dram_shared:
-        return ps_of(np.asarray(read) + written, chip.dram_read_bytes_per_ns)
-    return np.maximum(ps_of(read, chip.dram_read_bytes_per_ns), ps_of(written, chip.dram_write_bytes_per_ns))
+        return ps_of(read + written, chip.dram_read_bytes_per_ns)
+    there, back = ps_of(read, chip.dram_read_bytes_per_ns), ps_of(written, chip.dram_write_bytes_per_ns)
+    if isinstance(there, int) and isinstance(back, int):
+        return max(there, back)
+    return np.maximum(there, back)
 
 
 def write_ps(chip: SegmentChip, rows: int | Ints) -> Ints:
@@ -62,7 +77,7 @@ def write_ps(chip: SegmentChip, rows: int | Ints) -> Ints:
     return -(-np.asarray(rows, np.int64) // chip.write_ports) * chip.write_row_ps
 
 
-def weights_ps(chip: SegmentChip, read: int | Ints) -> Ints:
+def weights_ps(chip: SegmentChip, read: int | Ints) -> int | Ints:
     """Bringing weights from off chip to the arrays."""
     return ps_of(read, min(chip.dram_read_bytes_per_ns, chip.weight_link_bytes_per_ns))
 
@@ -85,6 +100,10 @@ class Pipelines:
     inside_writes: tuple[Ints, ...]
     rest: tuple[Ints, ...]
     """From the start of the first operator that waits for another to the end of the phase."""
+    first_bytes: tuple[int, ...]
+    """Inputs of operators before that one."""
+    chunk_shares: tuple[float, ...]
+    """The share of one chunk in what members move, on the average of the bytes."""
 
 
 def pipelines(window: Window, copies: Ints) -> Pipelines:
@@ -97,6 +116,8 @@ def pipelines(window: Window, copies: Ints) -> Pipelines:
         tuple(taken[:, list(phase.members)].max(axis=1) for phase in window.phases),
         tuple(_inside_writes(window, phase, copies) for phase in window.phases),
         tuple(rest for _, rest in lines),
+        tuple(_first_bytes(window, phase) for phase in window.phases),
+        tuple(_chunk_share(window, phase) for phase in window.phases),
     )
 
 
@@ -114,35 +135,35 @@ def run_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Run:
 def _phase(window: Window, phase: Phase, lines: Pipelines, number: int, memory_arrays: Ints) -> tuple[Ints, Ints]:
     """(the time of a phase, of its busiest resource)."""
     chip = window.chip
-    spilled = _spilled(window, number, memory_arrays)[None, :]
-    after = np.maximum(phase.digital_after_ps, dram_ps(chip, spilled, 0))
-    alone = after + lines.inside_writes[number][:, None]
-    first = _first_inputs(window, phase, memory_arrays)
-    pipeline = np.maximum(lines.ends[number][:, None], first[None, :] + lines.rest[number][:, None])
-    busiest_arrays = lines.busiest[number][:, None]
-    stream = stream_ps(chip, phase.stream_in, phase.stream_out, memory_arrays)[None, :]
+    spilled = _spilled(window, number, memory_arrays)
+    alone = np.maximum(phase.digital_after_ps, dram_ps(chip, spilled, 0)) + lines.inside_writes[number][:, None]
+    first = _first_inputs(window, phase, lines.first_bytes[number], memory_arrays)
+    pipeline = np.maximum(lines.ends[number][:, None], first + lines.rest[number][:, None])
+    stream = stream_ps(chip, phase.stream_in, phase.stream_out, memory_arrays)
     out = phase.dram_out + spilled
     if chip.dram_shared:
         dram = [dram_ps(chip, phase.dram_in, out)]
     else:
         dram = [dram_ps(chip, phase.dram_in, 0), dram_ps(chip, 0, out)]
-    fixed = np.maximum(np.maximum(dram[0], dram[-1]), phase.digital_ps)
-    most = np.maximum(np.maximum(pipeline, stream), fixed)
-    total = pipeline + stream + (sum(dram) + phase.digital_ps)
-    time = alone + most + np.ceil((total - most) * _chunk_share(window, phase)).astype(np.int64)
-    return time, alone + np.maximum(np.maximum(busiest_arrays, stream), fixed)
+    fixed = np.maximum(np.maximum(np.maximum(dram[0], dram[-1]), phase.digital_ps), stream)
+    most = np.maximum(pipeline, fixed)
+    total = pipeline + (stream + (sum(dram) + phase.digital_ps))
+    time = alone + most + np.ceil((total - most) * lines.chunk_shares[number]).astype(np.int64)
+    return time, alone + np.maximum(lines.busiest[number][:, None], fixed)
 
 
 def _chunk_share(window: Window, phase: Phase) -> float:
-    """The share of one chunk in what members move, on the average of the bytes."""
+    """`Pipelines.chunk_shares` of a phase."""
     moved = [window.members[i].operator for i in phase.members]
     amounts = [op.input_of(window.chip) + op.streamed_bytes for op in moved]
     return sum(amount / min(CHUNKS, op.m) for op, amount in zip(moved, amounts, strict=True)) / sum(amounts)
 
 
-def _spilled(window: Window, number: int, memory_arrays: Ints) -> Ints:
+def _spilled(window: Window, number: int, memory_arrays: Ints) -> int | Ints:
     """Bytes of phase `number` that go off chip and back, as what is there as a whole does not fit: first come, first
     served."""
+    if not window.wholes:
+        return 0
     room = window.free_bytes + (memory_arrays - window.least_memory) * window.chip.array_bytes
     spilled = np.zeros_like(memory_arrays)
     for phase, size in window.wholes:
@@ -152,14 +173,18 @@ def _spilled(window: Window, number: int, memory_arrays: Ints) -> Ints:
     return spilled
 
 
-def _first_inputs(window: Window, phase: Phase, memory_arrays: Ints) -> Ints:
-    """For how long the inputs of operators before the first that waits for another fill the links to the arrays: not
-    at all where they come from off chip more slowly."""
-    chip, members = window.chip, [window.members[i] for i in phase.members]
+def _first_bytes(window: Window, phase: Phase) -> int:
+    """`Pipelines.first_bytes` of a phase."""
+    members = [window.members[i] for i in phase.members]
     first = next((at for at, member in enumerate(members) if member.sources), 0)
-    amount = sum(member.operator.input_of(chip) for member in members[:first])
-    link = stream_ps(chip, amount, 0, memory_arrays)
-    return np.where(link >= dram_ps(chip, min(amount, phase.dram_in), 0), link, 0)
+    return sum(member.operator.input_of(window.chip) for member in members[:first])
+
+
+def _first_inputs(window: Window, phase: Phase, amount: int, memory_arrays: Ints) -> Ints:
+    """For how long the inputs of operators before the first that waits for another (`amount`) fill the links to the
+    arrays: not at all where they come from off chip more slowly."""
+    link = stream_ps(window.chip, amount, 0, memory_arrays)
+    return np.where(link >= dram_ps(window.chip, min(amount, phase.dram_in), 0), link, 0)
 
 
 def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
@@ -198,7 +223,7 @@ def load_times(window: Window, copies: Ints, preloaded: Ints) -> Ints:
     left = ~loaded_ahead(window, copies, preloaded)
     weights = np.array([m.operator.weight_bytes if m.operator.static else 0 for m in window.members], np.int64)
     read = weights_ps(chip, left @ weights + window.off_chip_weights)
-    on_chip = int(ps_of(window.on_chip_weights, chip.buffer_in_bytes_per_ns))
+    on_chip = ps_of(window.on_chip_weights, chip.buffer_in_bytes_per_ns)
     written = (left * _rows(window, copies)[:, None, :]).sum(axis=2)
     return np.maximum(np.maximum(read, on_chip), write_ps(chip, written))
 

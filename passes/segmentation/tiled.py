@@ -243,14 +243,18 @@ def totals(window: Window, tilings: Tilings, rounds: Rounds, preloaded: Ints, pr
     It is -1 where there is no room. Arrays that no round uses can be loaded all the time, those of other turns only
     while the last round computes.
     """
-    chip = window.chip
-    total = rounds.total_ps[None, :] - saved(window, rounds, preloaded)
+    return beside(window, tilings, rounds, rounds.total_ps[None, :] - saved(window, rounds, preloaded), preloads)
+
+
+def beside(window: Window, tilings: Tilings, rounds: Rounds, total: Ints, preloads: int) -> Ints:
+    """[.., tilings]: what `total`, the segment's own time, becomes where arrays of the next are loaded beside it; -1
+    where there is no room."""
     if not preloads:
         return total
+    chip = window.chip
     idle = chip.arrays - tilings.memory_arrays - rounds.round_arrays * tilings.turns
     freed = rounds.round_arrays * (tilings.turns - 1)
     amount = np.array(preloads)
     total = np.maximum(total, preload_roof(chip, rounds.dram_in, rounds.dram_out, amount, rounds.rows, rounds.weights))
-    late = total - rounds.compute_ps - rounds.after_ps + preload_roof(chip, 0, 0, amount)
-    total = np.where(preloads <= idle, total, np.maximum(total, late))
-    return np.where(preloads <= idle + freed, total, -1)
+    late = np.maximum(0, preload_roof(chip, 0, 0, amount) - rounds.compute_ps - rounds.after_ps)
+    return np.where(preloads <= idle + freed, total + np.where(preloads <= idle, 0, late), -1)

@@ -134,6 +134,24 @@ class Window:
         return memory_arrays - self.carried_out + self.switched_in_place
 
 
+@dataclass
+class _Span:
+    """Successive operators: what they ask wherever tensors are, and what depends on that."""
+
+    sizes: list[list[int]]
+    """`Phase.sizes` of each phase."""
+    members: tuple[Member, ...] = ()
+    phases: tuple[tuple[int, ...], ...] = ()
+    barrier_bytes: int = 0
+    weight_bytes: int = 0
+    weights_made: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """(operator, the one before the span that makes its weight)."""
+    reads: list[tuple[int, int, bool]] = field(default_factory=list[tuple[int, int, bool]])
+    """(phase, operator before the span whose output is read there first, whether digital work alone reads it)."""
+    leaves: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """(phase, operator) of outputs that are read after the span."""
+
+
 class Windows:
     """Makes the windows of a problem. Operators with the same numbers are the same object in all of them."""
 
@@ -141,6 +159,7 @@ class Windows:
         self.problem = problem
         self.last_reads = problem.last_reads
         self.memo: dict[tuple[object, ...], Any] = {}
+        self._spans: dict[tuple[int, int], _Span] = {}
         same: dict[SegmentOperator, SegmentOperator] = {}
         self.anonymous = [
             same.setdefault(plain, plain)
@@ -163,51 +182,69 @@ class Windows:
         None if what has to be on chip does not fit.
         """
         chip, operators = self.problem.chip, self.problem.operators
-        phase_of = _phases(operators[first : last + 1], first)
-        count = max(phase_of) + 1
-        amounts = np.zeros((count, 7), np.int64)
-        members: list[Member] = []
-        seen: set[int] = set()
-        off_chip = on_chip = switched = 0
-        barrier_bytes = dict[int, int]()
-        for local, index in enumerate(range(first, last + 1)):
-            op, phase = operators[index], phase_of[local]
-            made = op.weight_producer
-            place = None if made is None or made >= first else places.get(made, Place.OFF_CHIP)
-            off_chip += op.weight_bytes * (place is Place.OFF_CHIP)
-            on_chip += op.weight_bytes * (place in (Place.BUFFER, Place.ARRAYS))
-            switched += op.arrays(chip) * (place is Place.IN_PLACE)
-            for source in op.sources:
-                if source >= first and (phase_of[source - first] < phase or source in op.whole_producers):
-                    barrier_bytes[source] = operators[source].output_bytes
-            fresh = [s for s in op.producers if s < first and s not in seen]
-            seen.update(fresh)
-            fresh = [s for s in fresh if places.get(s, Place.OFF_CHIP) is Place.OFF_CHIP]
-            inputs = sum(operators[s].output_bytes for s in fresh)
-            leaves = self.last_reads[index] > last and places.get(index, Place.OFF_CHIP) is Place.OFF_CHIP
-            amounts[phase] += (
-                op.input_of(chip),
-                op.streamed_bytes,
-                inputs if op.sources else op.input_bytes,
-                op.output_bytes * (leaves or op.is_output),
-                op.digital_ps,
-                op.digital_after_ps,
-                sum(operators[s].output_bytes for s in fresh if s in op.late_producers),
-            )
-            awaited = set(op.producers).difference(op.late_producers)
-            beside = tuple(s - first for s in sorted(awaited) if s >= first and phase_of[s - first] == phase)
-            inside = made is not None and made >= first
-            members.append(Member(self.anonymous[index], phase, beside, inside, place is Place.IN_PLACE))
-        held = self._held(first, last, places, sum(barrier_bytes.values()))
+        span = self._span(first, last)
+        held = self._held(first, last, places, span.barrier_bytes)
         if held is None:
             return None
-        phases = tuple(
-            Phase(tuple(i for i, p in enumerate(phase_of) if p == phase), *map(int, amounts[phase]))
-            for phase in range(count)
+        amounts, members = [list(sizes) for sizes in span.sizes], span.members
+        off_chip = on_chip = switched = 0
+        for index, made in span.weights_made:
+            op, place = operators[index], places.get(made, Place.OFF_CHIP)
+            off_chip += op.weight_bytes * (place is Place.OFF_CHIP)
+            on_chip += op.weight_bytes * (place in (Place.BUFFER, Place.ARRAYS))
+            if place is Place.IN_PLACE:
+                switched += op.arrays(chip)
+                at = index - first
+                members = (*members[:at], replace(members[at], in_place=True), *members[at + 1 :])
+        for phase, source, is_late in span.reads:
+            if places.get(source, Place.OFF_CHIP) is Place.OFF_CHIP:
+                amounts[phase][2] += operators[source].output_bytes
+                amounts[phase][6] += operators[source].output_bytes * is_late
+        for phase, index in span.leaves:
+            amounts[phase][3] += operators[index].output_bytes * (places.get(index, Place.OFF_CHIP) is Place.OFF_CHIP)
+        phases = tuple(Phase(inside, *sizes) for inside, sizes in zip(span.phases, amounts, strict=True))
+        weights = span.weight_bytes, off_chip, on_chip
+        return Window(chip, members, phases, *weights, held[0], held[1], switched, *held[2:], memo=self.memo)
+
+    def _span(self, first: int, last: int) -> _Span:
+        """What operators `first` to `last` ask wherever tensors are; the last one asked for is remembered."""
+        if (first, last) not in self._spans:
+            self._spans = {(first, last): self._make_span(first, last)}
+        return self._spans[first, last]
+
+    def _make_span(self, first: int, last: int) -> _Span:
+        operators = self.problem.operators[first : last + 1]
+        phase_of = _phases(operators, first)
+        span = _Span([[0] * 7 for _ in range(max(phase_of) + 1)])
+        members: list[Member] = []
+        seen: set[int] = set()
+        across: set[int] = set()
+        for index, (op, phase) in enumerate(zip(operators, phase_of, strict=True), first):
+            made = op.weight_producer
+            if made is not None and made < first:
+                span.weights_made.append((index, made))
+            inside = [source for source in op.sources if source >= first]
+            across.update(s for s in inside if phase_of[s - first] < phase or s in op.whole_producers)
+            for source in op.producers:
+                if source < first and source not in seen:
+                    seen.add(source)
+                    span.reads.append((phase, source, source in op.late_producers))
+            alone = 0 if op.sources else op.input_bytes
+            stream = op.input_of(self.problem.chip), op.streamed_bytes
+            makes = op.output_bytes * op.is_output, op.digital_ps, op.digital_after_ps, 0
+            span.sizes[phase] = [had + more for had, more in zip(span.sizes[phase], (*stream, alone, *makes), strict=True)]
+            if self.last_reads[index] > last and not op.is_output:
+                span.leaves.append((phase, index))
+            awaited = set(op.producers).difference(op.late_producers)
+            beside = tuple(s - first for s in sorted(awaited) if s >= first and phase_of[s - first] == phase)
+            members.append(Member(self.anonymous[index], phase, beside, made is not None and made >= first, False))
+        span.members = tuple(members)
+        span.phases = tuple(
+            tuple(i for i, own in enumerate(phase_of) if own == phase) for phase in range(len(span.sizes))
         )
-        static = sum(op.weight_bytes for op in operators[first : last + 1] if op.static)
-        weights = static, off_chip, on_chip
-        return Window(chip, tuple(members), phases, *weights, held[0], held[1], switched, *held[2:], memo=self.memo)
+        span.barrier_bytes = sum(self.problem.operators[source].output_bytes for source in across)
+        span.weight_bytes = sum(op.weight_bytes for op in operators if op.static)
+        return span
 
     def _held(
         self, first: int, last: int, places: Mapping[int, Place], barrier_bytes: int
