@@ -84,7 +84,7 @@ def window_table(window: Window, beats_only: bool, *, stays: bool = False) -> np
     memory = np.arange(window.least_memory, arrays + 1 if chip.memory_bytes_per_ns else 1)
     levels = np.arange(arrays + 1 if chip.overlap_writes else 1)
     if len(copies) and len(memory):
-        time = run_times(window, pipelines(window, copies), memory).run_ps + switch_times(window, memory)
+        time = run_times(window, pipelines(window, copies), memory) + switch_times(window, memory)
         load = load_times(window, copies, levels) * (not stays)
         for ahead in levels.tolist():
             roof = preload_roof(chip, window.dram_in, sum(p.dram_out for p in window.phases), np.array(ahead))

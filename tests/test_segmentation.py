@@ -88,9 +88,7 @@ def test_a_pipeline_of_chunks_ends_when_the_event_engine_says() -> None:
         chip = plain_chip(dram_read_bytes_per_ns=1e12, buffer_in_bytes_per_ns=1e12, buffer_out_bytes_per_ns=1e12)
         window = Windows(SegmentProblem(chip, tuple(ops))).window(0, len(ops) - 1, {})
         assert window is not None
-        found = int(
-            run_times(window, pipelines(window, np.ones((1, len(ops)), np.int64)), np.zeros(1, np.int64)).run_ps[0, 0]
-        )
+        found = int(run_times(window, pipelines(window, np.ones((1, len(ops)), np.int64)), np.zeros(1, np.int64))[0, 0])
         jobs = [
             Job(((f"arrays{i}", m * 10_000),), 32, (After(i - 1, False),) if i else ()) for i, m in enumerate(sizes)
         ]
@@ -112,7 +110,7 @@ def test_inputs_that_are_there_pass_the_links_before_those_that_are_made() -> No
         window = Windows(SegmentProblem(chip, tuple(ops))).window(0, 1, {})
         assert window is not None
         lines = pipelines(window, np.ones((1, 2), np.int64))
-        found = int(run_times(window, lines, np.zeros(1, np.int64)).run_ps[0, 0])
+        found = int(run_times(window, lines, np.zeros(1, np.int64))[0, 0])
         jobs = [
             Job((("in", size * 200), (f"arrays{i}", vectors * 10_000)), 32, (After(0, False),) if i else ())
             for i, size in enumerate(inputs)
@@ -128,7 +126,7 @@ def test_a_barrier_makes_two_phases() -> None:
         window = Windows(problem).window(0, 1, {})
         assert window is not None
         times[barrier] = int(
-            run_times(window, pipelines(window, np.ones((1, 2), np.int64)), np.zeros(1, np.int64)).run_ps[0, 0]
+            run_times(window, pipelines(window, np.ones((1, 2), np.int64)), np.zeros(1, np.int64))[0, 0]
         )
     assert times[True] > 1.9 * times[False] / (33 / 32)
 
@@ -140,7 +138,7 @@ def test_digital_work_overlaps_or_follows() -> None:
         window = Windows(SegmentProblem(plain_chip(), (operator(64, **more),))).window(0, 0, {})
         assert window is not None
         lines = pipelines(window, np.ones((1, 1), np.int64))
-        took.append(int(run_times(window, lines, np.zeros(1, np.int64)).run_ps[0, 0]))
+        took.append(int(run_times(window, lines, np.zeros(1, np.int64))[0, 0]))
         tilings = candidates(window, np.zeros(1, np.int64))
         took.append(int(price(window, tilings).total_ps[0]))
     plain, in_rounds, beside, behind_rounds, behind, also_behind_rounds = took

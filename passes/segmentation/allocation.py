@@ -44,7 +44,7 @@ class Resident:
             window.memo[key] = pipelines(window, copies), copies @ window.unit_arrays
         lines, self.arrays = window.memo[key]
         self.copies: Ints = lines.copies
-        self.time: Ints = run_times(window, lines, self.memory).run_ps + switch_times(window, self.memory)
+        self.time: Ints = run_times(window, lines, self.memory) + switch_times(window, self.memory)
 
     def _best_memory(self, preloads: Ints) -> Ints:
         """[beats, preloads]: the least run and switches within the arrays that are left; NEVER where none are."""
@@ -101,7 +101,9 @@ class Tiled:
         for column, preloads in enumerate(levels.tolist()):
             lower = beside(self.window, self.tilings, self.rounds, least, preloads)
             lower = np.where(lower >= 0, lower, NEVER)
-            first = np.argpartition(lower, FIRST_LOOK)[:FIRST_LOOK] if len(lower) > FIRST_LOOK else np.arange(len(lower))
+            first = (
+                np.argpartition(lower, FIRST_LOOK)[:FIRST_LOOK] if len(lower) > FIRST_LOOK else np.arange(len(lower))
+            )
             if int(lower[first].min()) == NEVER:
                 break
             found = self._of(first, levels, preloads)

@@ -25,7 +25,7 @@ with all their copies: one of which a copy is left has to be read again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import overload
 
@@ -46,7 +46,7 @@ def ps_of(amount: int | Ints, per_ns: float | NDArray[np.float64]) -> int | Ints
     """Picoseconds, rounded up, for `amount` bytes at `per_ns` bytes a nanosecond."""
     if isinstance(amount, int) and isinstance(per_ns, float):
         return ceil(amount * (1000.0 / per_ns))
-    return np.ceil(np.asarray(amount) * (1000.0 / np.asarray(per_ns))).astype(np.int64)
+    return np.ceil(amount * (1000.0 / per_ns)).astype(np.int64)
 
 
 def stream_ps(chip: SegmentChip, to_arrays: int | Ints, from_arrays: int | Ints, memory_arrays: Ints) -> Ints:
@@ -83,14 +83,6 @@ def weights_ps(chip: SegmentChip, read: int | Ints) -> int | Ints:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Times of allocations: rows are those of `Pipelines`, columns memory arrays."""
-
-    run_ps: Ints
-    fill_ps: Ints
-
-
-@dataclass(frozen=True)
 class Pipelines:
     """Allocations of one copy count a member (rows of `copies`), and what they take on their arrays, by phase."""
 
@@ -101,9 +93,13 @@ class Pipelines:
     rest: tuple[Ints, ...]
     """From the start of the first operator that waits for another to the end of the phase."""
     first_bytes: tuple[int, ...]
-    """Inputs of operators before that one."""
+    """Inputs of operators before that one: for so long as they fill the links to the arrays, it waits."""
     chunk_shares: tuple[float, ...]
     """The share of one chunk in what members move, on the average of the bytes."""
+    memo: dict[tuple[object, ...], tuple[Ints, Ints]] = field(
+        default_factory=dict[tuple[object, ...], tuple[Ints, Ints]]
+    )
+    """What `_arrays_and_links` has worked out."""
 
 
 def pipelines(window: Window, copies: Ints) -> Pipelines:
@@ -121,35 +117,62 @@ def pipelines(window: Window, copies: Ints) -> Pipelines:
     )
 
 
-def run_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Run:
-    """The phases of `window`, one after another."""
+def run_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Ints:
+    """[allocations, memory arrays]: the phases of `window`, one after another."""
     run: Ints = np.zeros((len(lines.copies), len(memory_arrays)), np.int64)
-    fill = run
     for number, phase in enumerate(window.phases):
-        made, busiest = _phase(window, phase, lines, number, memory_arrays)
-        run = run + made
-        fill = fill + (made - busiest)
-    return Run(run, fill)
+        longest, total = _arrays_and_links(window, phase, lines, number, memory_arrays)
+        rest = _off_chip_and_digital(window, phase, number, memory_arrays)
+        most = np.maximum(longest, np.maximum(rest[0], np.maximum(rest[1], rest[2])))
+        others = total + sum(rest) - most
+        run = run + _alone(window, phase, lines, number, memory_arrays) + most
+        run = run + np.ceil(others * lines.chunk_shares[number]).astype(np.int64)
+    return run
 
 
-def _phase(window: Window, phase: Phase, lines: Pipelines, number: int, memory_arrays: Ints) -> tuple[Ints, Ints]:
-    """(the time of a phase, of its busiest resource)."""
-    chip = window.chip
-    spilled = _spilled(window, number, memory_arrays)
-    alone = np.maximum(phase.digital_after_ps, dram_ps(chip, spilled, 0)) + lines.inside_writes[number][:, None]
-    first = _first_inputs(window, phase, lines.first_bytes[number], memory_arrays)
-    pipeline = np.maximum(lines.ends[number][:, None], first + lines.rest[number][:, None])
-    stream = stream_ps(chip, phase.stream_in, phase.stream_out, memory_arrays)
-    out = phase.dram_out + spilled
+def fill_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Ints:
+    """[allocations, memory arrays]: the part of `run_times` that is not each phase's busiest resource."""
+    busy: Ints = np.zeros((len(lines.copies), len(memory_arrays)), np.int64)
+    for number, phase in enumerate(window.phases):
+        most = np.maximum(
+            lines.busiest[number][:, None], stream_ps(window.chip, phase.stream_in, phase.stream_out, memory_arrays)
+        )
+        for taken in _off_chip_and_digital(window, phase, number, memory_arrays):
+            most = np.maximum(most, taken)
+        busy = busy + _alone(window, phase, lines, number, memory_arrays) + most
+    return run_times(window, lines, memory_arrays) - busy
+
+
+def _arrays_and_links(
+    window: Window, phase: Phase, lines: Pipelines, number: int, memory_arrays: Ints
+) -> tuple[Ints, Ints]:
+    """(the longer, the sum) of a phase's pipeline and streams."""
+    first = min(lines.first_bytes[number], phase.dram_in)
+    key = number, first, memory_arrays.tobytes()
+    if key not in lines.memo:
+        link = stream_ps(window.chip, lines.first_bytes[number], 0, memory_arrays)
+        # Inputs that come from off chip more slowly do not fill the links.
+        before = np.where(link >= dram_ps(window.chip, first, 0), link, 0)
+        pipeline = np.maximum(lines.ends[number][:, None], before + lines.rest[number][:, None])
+        stream = stream_ps(window.chip, phase.stream_in, phase.stream_out, memory_arrays)
+        lines.memo[key] = np.maximum(pipeline, stream), pipeline + stream
+    return lines.memo[key]
+
+
+def _off_chip_and_digital(
+    window: Window, phase: Phase, number: int, memory_arrays: Ints
+) -> tuple[int, int | Ints, int]:
+    """A phase's time on the off-chip port (or both of its directions), and on the digital unit."""
+    chip, out = window.chip, phase.dram_out + _spilled(window, number, memory_arrays)
     if chip.dram_shared:
-        dram = [dram_ps(chip, phase.dram_in, out)]
-    else:
-        dram = [dram_ps(chip, phase.dram_in, 0), dram_ps(chip, 0, out)]
-    fixed = np.maximum(np.maximum(np.maximum(dram[0], dram[-1]), phase.digital_ps), stream)
-    most = np.maximum(pipeline, fixed)
-    total = pipeline + (stream + (sum(dram) + phase.digital_ps))
-    time = alone + most + np.ceil((total - most) * lines.chunk_shares[number]).astype(np.int64)
-    return time, alone + np.maximum(lines.busiest[number][:, None], fixed)
+        return 0, dram_ps(chip, phase.dram_in, out), phase.digital_ps
+    return dram_ps(chip, phase.dram_in, 0), dram_ps(chip, 0, out), phase.digital_ps
+
+
+def _alone(window: Window, phase: Phase, lines: Pipelines, number: int, memory_arrays: Ints) -> Ints:
+    """What overlaps nothing else of a phase: writing weights made inside, digital work after all, what comes back."""
+    back = dram_ps(window.chip, _spilled(window, number, memory_arrays), 0)
+    return np.maximum(phase.digital_after_ps, back) + lines.inside_writes[number][:, None]
 
 
 def _chunk_share(window: Window, phase: Phase) -> float:
@@ -178,13 +201,6 @@ def _first_bytes(window: Window, phase: Phase) -> int:
     members = [window.members[i] for i in phase.members]
     first = next((at for at, member in enumerate(members) if member.sources), 0)
     return sum(member.operator.input_of(window.chip) for member in members[:first])
-
-
-def _first_inputs(window: Window, phase: Phase, amount: int, memory_arrays: Ints) -> Ints:
-    """For how long the inputs of operators before the first that waits for another (`amount`) fill the links to the
-    arrays: not at all where they come from off chip more slowly."""
-    link = stream_ps(window.chip, amount, 0, memory_arrays)
-    return np.where(link >= dram_ps(window.chip, min(amount, phase.dram_in), 0), link, 0)
 
 
 def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:

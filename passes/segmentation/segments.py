@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .problem import Kept, Member, Place, PlacementError, Segment, SegmentPlan
-from .resident import load_times, pipelines, preload_roof, run_times, switch_times
+from .resident import fill_times, load_times, pipelines, preload_roof, run_times, switch_times
 from .tiled import Tilings, price, totals
 from .window import Window, Windows
 
@@ -33,9 +33,9 @@ def resident_segment(window: Window, decision: Decision, preloaded: int, *, weig
     chip = window.chip
     copies, memory = np.array([decision.copies], np.int64), np.array([decision.memory_arrays], np.int64)
     arrays = copies[0] * window.unit_arrays
-    run = run_times(window, pipelines(window, copies), memory)
+    lines = pipelines(window, copies)
     load = 0 if weights_stay else int(load_times(window, copies, np.array([preloaded]))[0, 0])
-    switch, taken = int(switch_times(window, memory)[0]), int(run.run_ps[0, 0])
+    switch, taken = int(switch_times(window, memory)[0]), int(run_times(window, lines, memory)[0, 0])
     dram_out = sum(phase.dram_out for phase in window.phases)
     roof = int(preload_roof(chip, window.dram_in, dram_out, np.array(decision.preloads)))
     room = chip.arrays - int(arrays.sum()) - decision.memory_arrays - decision.preloads
@@ -55,7 +55,7 @@ def resident_segment(window: Window, decision: Decision, preloaded: int, *, weig
         window.to_compute(decision.memory_arrays),
         load,
         taken + waits,
-        int(run.fill_ps[0, 0]),
+        int(fill_times(window, lines, memory)[0, 0]),
         switch,
     )
 

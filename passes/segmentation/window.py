@@ -232,7 +232,9 @@ class Windows:
             alone = 0 if op.sources else op.input_bytes
             stream = op.input_of(self.problem.chip), op.streamed_bytes
             makes = op.output_bytes * op.is_output, op.digital_ps, op.digital_after_ps, 0
-            span.sizes[phase] = [had + more for had, more in zip(span.sizes[phase], (*stream, alone, *makes), strict=True)]
+            span.sizes[phase] = [
+                had + more for had, more in zip(span.sizes[phase], (*stream, alone, *makes), strict=True)
+            ]
             if self.last_reads[index] > last and not op.is_output:
                 span.leaves.append((phase, index))
             awaited = set(op.producers).difference(op.late_producers)
