@@ -45,6 +45,7 @@ from .solution import solution_attr
 from .strategy_names import Strategy
 from .tile_pieces import digital_op
 from .units import Unit, units_of
+from .unsegmented import best_unsegmented
 from .value_places import ValuePlaces, place_values
 from .verify_placement import SOLUTION
 
@@ -99,7 +100,9 @@ class PlaceParts(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         chip = chip_from_ir(op)
         tiers = self._segment_tiers(op, chip)
-        if not tiers or not self._cut(op, chip, tiers):
+        if tiers:
+            self._cut(op, chip, tiers)
+        else:
             self.place(op)
 
     def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Outcome:
@@ -156,9 +159,9 @@ class PlaceParts(ModulePass):
             )
         return chosen
 
-    def _cut(self, module: ModuleOp, chip: Chip, tiers: Sequence[str]) -> bool:
-        """Place a module on a chip that `tiers` cut segments for; False: with `exact`, if the greedy plan without
-        segments is faster than they are, so that one of that kind is worth looking for."""
+    def _cut(self, module: ModuleOp, chip: Chip, tiers: Sequence[str]) -> None:
+        """Place a module on a chip that `tiers` cut segments for; with `exact` without segments where that is
+        better."""
         wanted, found, refusal = Wanted(self.objective, self._limits), list[Segmented](), InputError("")
         proves = sum(name != "digital" for name in chip.tiers) == 1
         for tier in tiers:
@@ -169,34 +172,39 @@ class PlaceParts(ModulePass):
         best = min(found, key=lambda each: wanted.value(each.timing), default=None)
         if best is None and (self.strategy != "exact" or wanted.is_plain):
             raise refusal
-        if self.strategy == "exact":
-            beaten = float("inf") if best is None else wanted.value(best.timing)
-            if best is not None and proves and wanted.is_plain and not best.plan.resident:
-                if self._greedily(module, chip).latency_ns < beaten:
-                    return False
-            elif self._is_better(module, wanted, beaten):
-                return True
+        # Where weights have to be loaded, a plan without segments is seldom better.
+        seldom = best is not None and proves and wanted.is_plain and not best.plan.resident
+        if self.strategy == "exact" and self._is_better(module, chip, wanted, best, seldom=seldom):
+            return
         assert best is not None
         best.give(module)
-        return True
 
-    def _greedily(self, module: ModuleOp, chip: Chip) -> Timing:
-        """What the greedy plan without segments takes."""
-        copy = module.clone()
-        forget_segments(copy)
-        operators, _, problem = self.problem(copy, chip)
-        return simulated_plan(copy, operators, problem, run(problem, "greedy", self.time_limit).plan, chip)
-
-    def _is_better(self, module: ModuleOp, wanted: Wanted, beaten: float) -> bool:
-        """Place a module without segments; whether that is better. It may be: all tiers and the digital unit take
-        part."""
+    def _is_better(
+        self, module: ModuleOp, chip: Chip, wanted: Wanted, segmented: Segmented | None, *, seldom: bool
+    ) -> bool:
+        """Place a module without segments, if that is better than `segmented`. It may be: all tiers and the digital
+        unit take part."""
+        beaten = float("inf") if segmented is None else wanted.value(segmented.timing)
+        forget_segments(module)
         try:
-            self.place(module)
-        except InputError:
-            if beaten == float("inf"):
-                raise
+            operators, products, problem = self.problem(module, chip)
+            extras = self._extras(chip, operators, products, None)
+            found = best_unsegmented(
+                problem,
+                lambda each: run(each, self._strategy(chip), self.time_limit, extras),
+                lambda each, plan: wanted.value(simulated_plan(module, operators, each, plan, chip)),
+                beaten,
+                only_if_near=seldom,
+            )
+        except PlacementError as error:
+            if segmented is None:
+                raise InputError(str(error)) from None
             return False
-        return wanted.value(_simulated(module)) < beaten
+        if found is None or found.value >= beaten:
+            return False
+        give_parts(operators, found.outcome.problem, found.outcome.plan, chip)
+        module.attributes[SOLUTION] = solution(found.outcome, self._strategy(chip))
+        return True
 
     def problem(
         self, module: ModuleOp, chip: Chip, losses: Losses | None = None, max_loss: float | None = None
@@ -335,10 +343,6 @@ def _least_simulated(module: ModuleOp, operators: MatrixOps, outcome: Outcome, c
 def simulated_plan(module: ModuleOp, operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> Timing:
     """What `plan` takes when it is lowered and run; leaves the plan's parts on `operators`, those of `module`."""
     give_parts(operators, problem, plan, chip)
-    return _simulated(module)
-
-
-def _simulated(module: ModuleOp) -> Timing:
     copy = module.clone()
     for lower in (LowerToTile(), AssignArrays()):
         lower.apply(Context(), copy)

@@ -1,6 +1,7 @@
 """Plans of segments for other objectives, within limits, and beside other tiers."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,15 @@ from h3c.compiler.onnx_reader.importer import read_onnx
 from h3c.compiler.pipeline import around, build, run
 from h3c.compiler.plan_files import new_context
 from h3c.passes.place_parts import PlaceParts
+from h3c.passes.placement.problem import Plan, Problem
+from h3c.passes.placement.strategies import run as solve
 from h3c.passes.segment_plan import SEGMENTS
+from h3c.passes.unsegmented import Unsegmented, best_unsegmented
+from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.errors import InputError
 from h3c.runtime_sim.timing import Timing, simulate
 
-MODEL = Path(__file__).parent.parent / "models" / "digits_cnn.onnx"
+MODELS = Path(__file__).parent.parent / "models"
 CHIP = (Path(__file__).parent.parent / "compiler/chips/dynaplasia.yaml").read_text()
 
 
@@ -26,8 +31,8 @@ def chip_file(folder: Path, text: str, arrays: int) -> str:
     return str(path)
 
 
-def prepared(target: str) -> ModuleOp:
-    module = read_onnx(MODEL, {"batch": 1})
+def prepared(target: str, model: str = "digits_cnn") -> ModuleOp:
+    module = read_onnx(MODELS / f"{model}.onnx", {"batch": 1})
     run(module, build({"attach-chip": {"target": target}}, around("place-parts")[0]), new_context())
     return module
 
@@ -57,6 +62,36 @@ def test_objectives_and_limits_decide_among_the_plans_of_all_strategies(tmp_path
     wears = prepared(chip_file(tmp_path, text, 6))
     with pytest.raises(InputError, match=r"expected a plan whose cells last 2e\+06 executions, the best .* reaches"):
         simulated(wears, lifetime_s=2 * 86400, executions_per_day=1e6, strategy="all-compute")
+
+
+def test_no_other_objective_has_a_faster_plan() -> None:
+    """The solver takes operators to follow each other; here they overlap, and its EDP plan is the faster one."""
+    module = prepared("dynaplasia", "digits_transformer")
+    fast, edp = (simulated(module, objective=name) for name in ("latency", "edp"))
+    assert fast.latency_ns <= edp.latency_ns
+    assert edp.latency_ns * edp.energy_pj <= fast.latency_ns * fast.energy_pj
+
+
+def test_one_look_is_enough_where_plans_of_segments_are_far_ahead() -> None:
+    """Each plan without segments is made to take 2: beside one of segments that takes 1 nothing more is looked at."""
+    module = prepared("dynaplasia")
+    _, _, problem = PlaceParts().problem(module, chip_from_ir(module))
+    looks: list[bool] = []
+
+    def value(each: Problem, _: Plan) -> float:
+        looks.append(any(kind.families for kind in each.types))
+        return 2.0
+
+    def best(beaten: float) -> Unsegmented | None:
+        looks.clear()
+        return best_unsegmented(
+            problem, partial(solve, strategy="greedy", time_limit_s=1), value, beaten, only_if_near=True
+        )
+
+    assert best(1.0) is None
+    assert looks == [False]
+    assert best(1.9) is not None
+    assert looks[:2] == [False, True]
 
 
 def test_a_share_of_the_arrays_is_all_that_a_plan_uses(tmp_path: Path) -> None:
