@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import ceil
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +37,6 @@ from .window import CHUNKS, Phase, Window
 Ints = NDArray[np.int64]
 
 
-@overload
-def ps_of(amount: int, per_ns: float) -> int: ...
-@overload
-def ps_of(amount: int | Ints, per_ns: float | NDArray[np.float64]) -> int | Ints: ...
 def ps_of(amount: int | Ints, per_ns: float | NDArray[np.float64]) -> int | Ints:
     """Picoseconds, rounded up, for `amount` bytes at `per_ns` bytes a nanosecond."""
     if isinstance(amount, int) and isinstance(per_ns, float):
@@ -58,10 +53,6 @@ def stream_ps(chip: SegmentChip, to_arrays: int | Ints, from_arrays: int | Ints,
     return np.maximum(there, ps_of(from_arrays, chip.buffer_out_bytes_per_ns + more))
 
 
-@overload
-def dram_ps(chip: SegmentChip, read: int, written: int) -> int: ...
-@overload
-def dram_ps(chip: SegmentChip, read: int | Ints, written: int | Ints) -> int | Ints: ...
 def dram_ps(chip: SegmentChip, read: int | Ints, written: int | Ints) -> int | Ints:
     """Time on the off-chip port, or the busier of the two."""
     if chip.dram_shared:
@@ -161,7 +152,7 @@ def _arrays_and_links(
 
 def _off_chip_and_digital(
     window: Window, phase: Phase, number: int, memory_arrays: Ints
-) -> tuple[int, int | Ints, int]:
+) -> tuple[int | Ints, int | Ints, int]:
     """A phase's time on the off-chip port (or both of its directions), and on the digital unit."""
     chip, out = window.chip, phase.dram_out + _spilled(window, number, memory_arrays)
     if chip.dram_shared:
