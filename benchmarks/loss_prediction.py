@@ -222,9 +222,7 @@ def main() -> int:
     folder = models() / "trained"
     every = [path for path in sorted(folder.glob("*.onnx")) if TrainedModel(path).family in DATA]
     paths = [folder / f"{name}.onnx" for name in arguments.names] or every
-    print(
-        "| model | chip | samples | MSE | its halves | KL | top-1 | its halves | measured / predicted | passes | CPU s |"
-    )
+    print("| model | chip | samples | MSE | halves | KL | top-1 | halves | measured / predicted | passes | CPU s |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     kept = True
     for path in paths:

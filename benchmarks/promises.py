@@ -2,7 +2,7 @@
 
     H3C_MODELS=FOLDER python benchmarks/promises.py [--quick] [--chips lionheart,h3pimap] [--losses .5,1,2]
         [--objective latency] [--samples 300] [--rows FILE] [NAME ...]
-    python benchmarks/promises.py --read FILE ...
+    python benchmarks/promises.py --read FILE ...    the tables of such rows, without measuring
 
 For each model, chip and loss allowed (percentage points of top-1) the plan of `exact` is found with calibration data
 alone and then measured on the test split. A promise is *not refuted* if it is at least the test's mean loss less 1.645
@@ -20,16 +20,16 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from math import exp, log
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported
 
 import numpy as np
 from measuring import models
 from numpy.typing import NDArray
+from promise_rows import HEAD, Row, line, report
 from trained_models import DATA, TrainedModel
 from xdsl.dialects.builtin import ModuleOp
 
@@ -50,10 +50,6 @@ Array = NDArray[Any]
 QUICK = ("digits_mlp.legacy17.dynbatch", "digits_cnn.legacy17.dynbatch", "mnist_cntk", "ic_resnet8_fp32")
 SHUFFLED, SEEDS = 5, 99
 """Seeds of what is drawn here: the order of samples, and the realisations on the test split."""
-REFUTED = 1.645
-ROUNDING = 1e-9
-"""Losses that differ by less are the same: means are sums of floating-point numbers."""
-HOLD = 0.95
 METHODS: Mapping[str, tuple[str, str | None]] = {
     "exact": ("exact", "offset"),
     "lionheart": ("lionheart", None),
@@ -63,22 +59,6 @@ METHODS: Mapping[str, tuple[str, str | None]] = {
     "all-digital": ("all-digital", "offset"),
 }
 """Strategy and compensation; None: the chip's own."""
-COLUMNS = [
-    "model",
-    "chip",
-    "allowed",
-    "method",
-    "promise",
-    "test",
-    "se",
-    "holds",
-    "latency_us",
-    "energy_uj",
-    "analog",
-    "passes",
-    "in all",
-    "cpu_s",
-]
 
 
 @dataclass(frozen=True)
@@ -96,38 +76,6 @@ class Case:
     test_repeats: int
     objective: Any
     memo: Memo = field(default_factory=Memo)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One plan: what it promises, loses on the test split, and takes."""
-
-    model: str
-    chip: str
-    method: str
-    allowed: float
-    promise: float
-    test: float
-    error: float
-    latency_ns: float
-    energy_pj: float
-    analog: float
-    passes: float
-    passes_in_all: float
-    seconds: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the test does not refute what the plan was allowed, or promised, whichever is more."""
-        return max(self.promise, self.allowed) >= self.test - REFUTED * self.error - ROUNDING
-
-    @property
-    def promise_holds(self) -> bool:
-        return self.promise >= self.test - REFUTED * self.error - ROUNDING
-
-    @property
-    def keeps(self) -> bool:
-        return self.promise <= self.allowed and self.allowed >= self.test - REFUTED * self.error - ROUNDING
 
 
 def data_of(model: TrainedModel, samples: int) -> tuple[Half, Half]:
@@ -203,61 +151,6 @@ def rows(on: Case, allowed: float, methods: Sequence[str]) -> Iterator[Row]:
         yield row(on, method, *METHODS[method], allowed)
 
 
-def line(one: Row) -> str:
-    shares = (f"{100 * value:.2f}" for value in (one.promise, one.test, one.error))
-    figures = (f"{one.latency_ns / 1e3:.4g}", f"{one.energy_pj / 1e6:.4g}", f"{one.analog:.2f}")
-    took = (f"{one.passes:.0f}", f"{one.passes_in_all:.0f}", f"{one.seconds:.0f}")
-    held = "yes" if one.promise_holds else "no"
-    named = (one.model, one.chip, f"{100 * one.allowed:g}", one.method)
-    return f"| {' | '.join((*named, *shares, held, *figures, *took))} |"
-
-
-def geometric(values: list[float]) -> str:
-    return f"{exp(sum(map(log, values)) / len(values)):.3f} of {len(values)}" if values else "none"
-
-
-def ratios(cells: Sequence[Mapping[str, Row]], base: str, rule: Literal["kept", "held", "unrefuted"]) -> str:
-    """Latency, energy and passes of exact over a baseline's, as geometric means over cells.
-
-    `kept`: where both keep what was allowed; `held`: a baseline that does not is all digital; `unrefuted`: where the
-    test refutes neither.
-    """
-    pairs: list[tuple[Row, Row]] = []
-    for cell in cells:
-        mine, other = cell["exact"], cell[base]
-        if rule == "held" and not other.keeps:
-            other = replace(cell["all-digital"], passes=other.passes)
-        good = mine.holds and other.holds if rule == "unrefuted" else mine.keeps and other.keeps
-        if good:
-            pairs.append((mine, other))
-    told = [
-        f"{name} {geometric([getattr(a, key) / getattr(b, key) for a, b in pairs if getattr(b, key) > 0])}"
-        for name, key in (("latency", "latency_ns"), ("energy", "energy_pj"), ("passes", "passes"))
-    ]
-    return ", ".join(told)
-
-
-def report(found: list[Row]) -> int:
-    """Prints the geometric means; returns the exit status."""
-    cells: dict[tuple[str, str, float], dict[str, Row]] = {}
-    for one in found:
-        cells.setdefault((one.model, one.chip, one.allowed), {})[one.method] = one
-    whole = [cell for cell in cells.values() if len(cell) == len(METHODS)]
-    for chip in sorted({one.chip for one in found}):
-        here = [cell for cell in whole if cell["exact"].chip == chip]
-        print(f"{chip}: {len(here)} cells")
-        for base in ("lionheart", "lionheart, trimmed"):
-            print(f"  exact / {base}, where both keep it: {ratios(here, base, 'kept')}")
-            print(f"  exact / {base}, held to it: {ratios(here, base, 'held')}")
-            print(f"  exact / {base}, where the test refutes neither: {ratios(here, base, 'unrefuted')}")
-        print(f"  exact / all-digital: {ratios(here, 'all-digital', 'kept')}")
-    kept = [cell["exact"].promise_holds for cell in whole]
-    print(f"promises of exact not refuted: {sum(kept)} of {len(kept)}")
-    for method in ("exact", "lionheart", "lionheart, trimmed"):
-        print(f"{method} keeps what is allowed in {sum(cell[method].keeps for cell in whole)} of {len(whole)}")
-    return 0 if sum(kept) >= HOLD * len(kept) else 1
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the four smallest float models")
@@ -270,16 +163,14 @@ def main() -> int:
     parser.add_argument("--test-repeats", type=int, default=5, help="realisations on the test split")
     parser.add_argument("--methods", help=f"of {'; '.join(METHODS)}: those wanted, separated by semicolons")
     parser.add_argument("--rows", type=Path, help="a file that rows are added to, one JSON object a line")
-    parser.add_argument("--read", type=Path, nargs="+", help="print the rows of such files instead of measuring")
+    parser.add_argument("--read", type=Path, nargs="+", help="only print the tables of such files' rows")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
     STORE.driver = "promises.py"
-    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS), flush=True)
-    found: list[Row] = []
     if arguments.read:
-        found = [Row(**json.loads(text)) for path in arguments.read for text in path.read_text().splitlines()]
-        print("\n".join(map(line, found)))
-        return report(found)
+        return report([Row(**json.loads(text)) for path in arguments.read for text in path.read_text().splitlines()])
+    print(HEAD, flush=True)
+    found: list[Row] = []
     methods = arguments.methods.split(";") if arguments.methods else list(METHODS)
     folder = models() / "trained"
     named = arguments.names or (QUICK if arguments.quick else [path.stem for path in sorted(folder.glob("*.onnx"))])

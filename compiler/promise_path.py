@@ -108,11 +108,12 @@ class Path:
                 self._failed.append(self._passed.pop())
             unlimited.loss = loss_as_placed(unlimited.module, self._losses)
         free = self._placed(None)
-        if free.loss == 0:
+        if free.loss == 0 and not self._exact:
             yield free
             return
-        least = self._least()
-        self._loosen(free)
+        least = self._least() if free.loss > 0 else None
+        if free.loss > 0:
+            self._loosen(free)
         if self._exact:
             self._repair(inf if least is None else least.outcome.value)
         yield from self._best_first()
@@ -122,7 +123,21 @@ class Path:
                 yield self._placed(tightest / STEP**step)
             except InputError:  # no plan loses so little
                 break
-        yield least or self._tightest(free)
+        if free.loss > 0:
+            yield least or self._tightest(free)
+        yield from self._all_digital()
+
+    def _all_digital(self) -> Iterator[Candidate]:
+        """What loses nothing whatever was predicted, where the strategy may be told and the chip can."""
+        if self._exact:
+            module = self._for.module.clone()
+            try:
+                outcome = replace(self._for.placing, strategy="all-digital").place(module)
+            except InputError:  # no digital unit, or it is beyond the limits
+                return
+            self._for.equip(module)
+            module.attributes[SOLUTION] = solution(outcome, "exact")
+            yield Candidate(module, outcome, 1, 0.0)
 
     def _best_first(self) -> Iterator[Candidate]:
         """Those that passed a check; after each, if it fails in the end, one that loses less and is better than the

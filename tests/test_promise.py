@@ -223,6 +223,20 @@ def test_what_lionhearts_search_ends_with_is_taken_where_budgets_mislead(models:
     assert on_digital(next(promise_path.Path(looking).run()).module) == [False, True, False]
 
 
+def test_all_digital_is_left_where_losses_that_are_predicted_not_to_be_are(models: Path) -> None:
+    """Rare errors that no input of the sensitivities met: every plan with an analog part fails."""
+    module = unplaced(models / "digits_mlp.onnx", "lionheart")
+    products = [op.outputs for op in module.walk() if isinstance(op, MatmulOp)]
+    losses = Losses({i: np.zeros((len(chip_from_ir(module).tiers), n)) for i, n in enumerate(products)})
+
+    def promise(placed: ModuleOp) -> float:
+        parts = [part for op in placed.walk() if isinstance(op, MatmulOp) for part in op.parts or ()]
+        return float(any(part.tier_name != "digital" for part in parts))
+
+    looking = promise_path.Looking(module, PlaceParts(), lambda: losses, 1e-9, 0.5, 1, lambda placed: None, promise)
+    assert [promise(found.module) for found in promise_path.Path(looking).run()] == [0.0]
+
+
 def test_losses_are_measured_only_if_the_best_plan_of_all_fails(models: Path) -> None:
     """Where it passes it comes first. Where it fails in the end budgets take over, with the copies that they need: half
     of what one copy loses takes two."""
