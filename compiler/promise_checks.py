@@ -12,6 +12,7 @@ import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.printer import Printer
 
+from ..runtime_sim.noise.ages import parse_age
 from ..runtime_sim.quality.measure import Quality, Settings, Settled, digital_outputs, measure, output_name
 from ..runtime_sim.quality.promise import broken_for_good, kept_so_far, promised_loss
 from .pipeline import around, build, run
@@ -55,13 +56,25 @@ class Checks:
         return self._measured(module, settings, "mean", plain=False)
 
     def final(self, module: ModuleOp, settings: Settings, allowed: float | None) -> Quality:
-        """The quality that is told of a placed module; where it is clear that it loses more than is `allowed`, with
-        fewer realisations than were asked for."""
+        """The quality that is told of a placed module. If a loss is `allowed`, the oldest age is measured first, and
+        where it is not kept that is all; with fewer realisations than were asked for once that is clear."""
+        if allowed is None:
+            return self._measured(module, settings, "final")
 
         def settled(so_far: Quality) -> bool:
-            return allowed is not None and broken_for_good(so_far, allowed, settings.repeats)
+            return broken_for_good(so_far, allowed, settings.repeats)
 
-        return self._measured(module, settings, f"final {allowed!r}", settled=settled)
+        oldest = max(settings.ages, key=parse_age)
+        first = replace(settings, ages=(oldest,))
+        alone = settings.ages == (oldest,)
+        found = self._measured(module, first, f"final {allowed!r}", plain=alone, settled=settled)
+        if alone or promised_loss(found) > allowed:
+            return found
+        others = replace(settings, ages=tuple(age for age in settings.ages if age != oldest))
+        rest = self._measured(module, others, f"final {allowed!r}", settled=settled)
+        ages = {age: (found if age == oldest else rest).ages[age] for age in settings.ages}
+        flipped = {**rest.flipped, **found.flipped}
+        return replace(rest, ages=ages, flipped=flipped, runs=rest.runs + found.runs)
 
     def digital(self, module: ModuleOp) -> Array:
         """The digital model's outputs; `module` is placed."""

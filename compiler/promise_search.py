@@ -162,11 +162,12 @@ class Search:
             if promised_loss(quality) <= self.max_loss:
                 return found[-1]
         best, quality = min(reversed(found), key=lambda each: promised_loss(each[1]))
-        return best, quality if quality.repeats == self.wanted.repeats else self._final(best.module, wholly=True)
+        whole = quality.repeats == self.wanted.repeats and set(quality.ages) == set(self.wanted.ages)
+        return best, quality if whole else self._final(best.module, wholly=True)
 
     def _final(self, module: ModuleOp, wholly: bool = False) -> Quality:
         """The quality that is told of a plan: at every age, with realisations that no check has seen; not `wholly`
-        where it is not kept, if another plan may be."""
+        where it is not kept, as another plan may be."""
         self.report("measuring the plan")
         settings = Settings(self.wanted.ages, self.wanted.repeats, seed=self.wanted.seed + 2)
         limit = self.wanted.max_loss if self._searched and not wholly else None

@@ -15,6 +15,7 @@ from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, ModuleOp
 
 from h3c.compiler import promise_path
 from h3c.compiler.promise import Half, Wanted, halves
+from h3c.compiler.promise_checks import Checks
 from h3c.compiler.promise_search import Search
 from h3c.dialects.h3 import MatmulOp
 from h3c.passes.place_lionheart import place_lionheart
@@ -22,7 +23,7 @@ from h3c.passes.place_parts import PlaceParts
 from h3c.passes.placement.losses import Losses
 from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.errors import InputError
-from h3c.runtime_sim.quality.measure import AtAge, Quality
+from h3c.runtime_sim.quality.measure import AtAge, Quality, Settings
 from h3c.runtime_sim.quality.promise import (
     broken_for_good,
     kept_so_far,
@@ -221,6 +222,21 @@ def test_what_lionhearts_search_ends_with_is_taken_where_budgets_mislead(models:
 
     looking = promise_path.Looking(module, PlaceParts(), lambda: losses, 1e-9, 0.5, 1, lambda placed: None, promise)
     assert on_digital(next(promise_path.Path(looking).run()).module) == [False, True, False]
+
+
+def test_the_plan_that_is_told_is_measured_at_its_oldest_age_first(models: Path) -> None:
+    """Where that is broken nothing else is measured; else it is as if all ages had been measured together."""
+    digits = np.load(MODELS / "digits.npz")
+    half = Half({"image": digits["x_calib"][:40]}, digits["y_calib"][:40])
+    module = unplaced(models / "digits_mlp.onnx", "lionheart")
+    PlaceParts(strategy="all-analog").place(module)
+    settings = Settings(("1y", "1s"), 4, compensation="global")
+    whole = Checks(half, "top1").final(module, settings, None)
+    kept = Checks(half, "top1").final(module, settings, 0.9)
+    assert (kept.ages, kept.without_noise) == (whole.ages, whole.without_noise)
+    broken = Checks(half, "top1").final(module, settings, 0.0)
+    assert list(broken.ages) == ["1y"]
+    assert broken.runs < whole.runs / 2
 
 
 def test_all_digital_is_left_where_losses_that_are_predicted_not_to_be_are(models: Path) -> None:
