@@ -118,6 +118,30 @@ def test_inputs_that_are_there_pass_the_links_before_those_that_are_made() -> No
         assert simulate(jobs).end_ps == pytest.approx(found, rel=0.06)
 
 
+def test_windows_wait_for_the_last_inputs_where_these_come_slowly() -> None:
+    """Off-chip reading sets the pace; behind its end every operator still does the rows that its window waited for."""
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        sizes = [32 * int(rng.integers(1, 20)) for _ in range(4)]
+        rows = [0, *(int(rng.integers(1, 8)) for _ in sizes[1:])]
+        ops = [
+            replace(operator(m, producers=(i - 1,) if i else ()), lead=more / 32)
+            for i, (m, more) in enumerate(zip(sizes, rows, strict=True))
+        ]
+        ops[0] = replace(ops[0], input_bytes=32 * int(rng.integers(50, 200)))
+        chip = plain_chip(buffer_in_bytes_per_ns=1e12, buffer_out_bytes_per_ns=1e12)
+        window = Windows(SegmentProblem(chip, tuple(ops))).window(0, 3, {})
+        assert window is not None
+        lines = pipelines(window, np.ones((1, 4), np.int64))
+        found = int(run_times(window, lines, np.zeros(1, np.int64))[0, 0])
+        jobs: list[Job] = []
+        for i, (m, more) in enumerate(zip(sizes, rows, strict=True)):
+            needs = tuple(min(32, chunk + more) for chunk in range(1, 33))
+            reads = (("dram", ops[0].input_bytes * 1000),) if not i else ()
+            jobs.append(Job((*reads, (f"arrays{i}", m * 10_000)), 32, (After(i - 1, False, needs),) if i else ()))
+        assert simulate(jobs).end_ps == pytest.approx(found, rel=0.09)
+
+
 def test_a_barrier_makes_two_phases() -> None:
     """What follows a barrier starts when all before it is done; without it the two overlap but for a chunk."""
     times: dict[bool, int] = {}

@@ -7,6 +7,8 @@ least its own last share after them:
     start = max over producers p of start_p + t_p / C_p + lead (end_p - start_p)
     end   = max(start + t, end_p + t / C + lead t)
 
+Inputs that come from off chip are producers in this: what reads them ends at least its last share after the last of
+them, and what follows waits for it.
 For operators that follow each other chunk by chunk this is `sum of tau + (C - 1) max tau`, what the event engine finds
 (`cost.closed_form_ps`). A phase takes its busiest resource, and of the others the share of one chunk:
 
@@ -78,31 +80,29 @@ class Pipelines:
     """Allocations of one copy count a member (rows of `copies`), and what they take on their arrays, by phase."""
 
     copies: Ints
-    ends: tuple[Ints, ...]
+    taken: Ints
+    """Of each member."""
     busiest: tuple[Ints, ...]
     inside_writes: tuple[Ints, ...]
-    rest: tuple[Ints, ...]
-    """From the start of the first operator that waits for another to the end of the phase."""
     first_bytes: tuple[int, ...]
-    """Inputs of operators before that one: for so long as they fill the links to the arrays, it waits."""
+    """Inputs of operators before the first that waits for another: for so long as they fill the links to the arrays, it
+    waits."""
     chunk_shares: tuple[float, ...]
     """The share of one chunk in what members move, on the average of the bytes."""
     memo: dict[tuple[object, ...], tuple[Ints, Ints]] = field(
         default_factory=dict[tuple[object, ...], tuple[Ints, Ints]]
     )
-    """What `_arrays_and_links` has worked out."""
+    """What `_arrays_and_links` has worked out for each phase."""
 
 
 def pipelines(window: Window, copies: Ints) -> Pipelines:
     """What does not depend on memory arrays or on where tensors are."""
     taken = -(-window.vectors // copies) * window.chip.mvm_ps
-    lines = [_pipeline(window, phase, taken) for phase in window.phases]
     return Pipelines(
         copies,
-        tuple(end for end, _ in lines),
+        taken,
         tuple(taken[:, list(phase.members)].max(axis=1) for phase in window.phases),
         tuple(_inside_writes(window, phase, copies) for phase in window.phases),
-        tuple(rest for _, rest in lines),
         tuple(_first_bytes(window, phase) for phase in window.phases),
         tuple(_chunk_share(window, phase) for phase in window.phases),
     )
@@ -141,10 +141,14 @@ def _arrays_and_links(
     first = min(lines.first_bytes[number], phase.dram_in)
     key = number, first, memory_arrays.tobytes()
     if key not in lines.memo:
+        read = int(dram_ps(window.chip, first, 0))
+        if (number, read) not in lines.memo:
+            lines.memo[number, read] = _pipeline(window, phase, lines.taken, read)
+        end, rest = lines.memo[number, read]
         link = stream_ps(window.chip, lines.first_bytes[number], 0, memory_arrays)
         # Inputs that come from off chip more slowly do not fill the links.
-        before = np.where(link >= dram_ps(window.chip, first, 0), link, 0)
-        pipeline = np.maximum(lines.ends[number][:, None], before + lines.rest[number][:, None])
+        before = np.where(link >= read, link, 0)
+        pipeline = np.maximum(end[:, None], before + rest[:, None])
         stream = stream_ps(window.chip, phase.stream_in, phase.stream_out, memory_arrays)
         lines.memo[key] = np.maximum(pipeline, stream), pipeline + stream
     return lines.memo[key]
@@ -205,23 +209,28 @@ def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
     return total
 
 
-def _pipeline(window: Window, phase: Phase, taken: Ints) -> tuple[Ints, Ints]:
+def _pipeline(window: Window, phase: Phase, taken: Ints, read: int) -> tuple[Ints, Ints]:
     """(when the last operator of a phase ends, each as soon as it may; how long before that the first one starts that
-    waits for another)."""
+    waits for another). The inputs of those before that one come from off chip in `read` ps."""
     starts, ends = dict[int, Ints](), dict[int, Ints]()
-    for i in phase.members:
-        operator, took = window.members[i].operator, taken[:, i]
+    members = [window.members[i] for i in phase.members]
+    waits = next((at for at, member in enumerate(members) if member.sources), len(members))
+    inputs = np.cumsum([0, *(member.operator.input_of(window.chip) for member in members[:waits])])
+    there = np.floor(read * (inputs / max(1, inputs[-1]))).astype(np.int64)
+    for at, (i, member) in enumerate(zip(phase.members, members, strict=True)):
+        operator, took = member.operator, taken[:, i]
         share = min(1.0, 1 / min(operator.m, CHUNKS) + operator.lead)
-        start = end = np.zeros(len(taken), np.int64)
-        for p in window.members[i].sources:
-            first = -(-taken[:, p] // min(window.members[p].operator.m, CHUNKS))
+        start = np.full(len(taken), there[at] if at < waits else 0)
+        end = np.full(len(taken), there[at + 1] if at < waits else 0)
+        for p in member.sources:
+            paced = ends[p] - starts[p] if p in phase.members[:waits] else taken[:, p]
+            first = -(-paced // min(window.members[p].operator.m, CHUNKS))
             rows = np.ceil(operator.lead * (ends[p] - starts[p])).astype(np.int64)
             start = np.maximum(start, np.minimum(starts[p] + first + rows, ends[p]))
-            end = np.maximum(end, ends[p] + np.ceil(share * took).astype(np.int64))
-        starts[i], ends[i] = start, np.maximum(end, start + took)
+            end = np.maximum(end, ends[p])
+        starts[i], ends[i] = start, np.maximum(end + np.ceil(share * took).astype(np.int64), start + took)
     last = np.max([ends[i] for i in phase.members], axis=0)
-    waits = next((i for i in phase.members if window.members[i].sources), None)
-    return last, np.zeros_like(last) if waits is None else last - starts[waits]
+    return last, last - starts[phase.members[waits]] if waits < len(members) else np.zeros_like(last)
 
 
 def load_times(window: Window, copies: Ints, preloaded: Ints) -> Ints:
