@@ -31,6 +31,7 @@ from dual_mode_shapes import (
     transformer,
 )
 
+from h3c.passes.segmentation.bound import lower_bound
 from h3c.passes.segmentation.growth import sum_of_steps
 from h3c.passes.segmentation.problem import SegmentChip, SegmentOperator, SegmentPlan, SegmentProblem
 from h3c.passes.segmentation.strategies import STRATEGIES, run_segments
@@ -137,7 +138,7 @@ def decoding() -> None:
         for model, batch in product(("LLaMA2-7B", "OPT-6.7B"), (1, 4, 16)):
             problem = decode_problem(model, batch, 512)
             found, _ = plans(problem, ("all-compute", "cmswitch", "all-compute-best", "exact"))
-            roof = found["exact"].bound_ps or 1
+            roof = lower_bound(problem)
 
             def step(cached: int, model: str = model, batch: int = batch) -> tuple[float]:
                 return (float(run_segments(decode_problem(model, batch, cached), "exact").plan.total_ps),)

@@ -57,6 +57,7 @@ def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str
         "gap": solution.get("gap"),
         "solver": {
             "status": solution.get("status"),
+            "proven_of": None if solution.get("bound") is None else _proven_of(chip),
             "kept": solution.get("kept"),
             "seconds": seconds.get("place-parts"),
         },
@@ -78,6 +79,11 @@ def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str
         "quality": None,
         "generate": None,
     }
+
+
+def _proven_of(chip: Chip) -> str:
+    """The plans that a bound is one of: where operators overlap, those of segments (docs/dual_mode.md says which)."""
+    return "plans of segments" if chip.schedule == "pipelined" else "plans"
 
 
 def unknown_shapes(module: ModuleOp) -> list[str]:
@@ -107,7 +113,10 @@ def for_people(summary: Summary) -> str:
         f"{time_text(summary['setup']['latency_ns'])}, {energy_text(summary['setup']['energy_pj'])}",
     ]
     if predicted["latency_ns"] is not None:
-        bound = "" if summary["bound"] is None else f", proven {_closeness(summary['gap'])} the best plan"
+        bound = ""
+        if summary["bound"] is not None:
+            among = " of segments" if summary["solver"]["proven_of"] == "plans of segments" else ""
+            bound = f", proven {_closeness(summary['gap'])} the best plan{among}"
         period = predicted["period_ns"]
         if summary["objective"] == "throughput" and period is not None:
             simulated = time_text(summary["period_ns"])

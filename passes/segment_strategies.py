@@ -14,6 +14,7 @@ from ..runtime_sim.errors import InputError
 from ..runtime_sim.timing import Timing, simulate
 from .lower_to_tile import LowerToTile
 from .placement.constraints import SECONDS_A_DAY, Constraints, told
+from .placement.search import WHOLE
 from .segment_plan import KEPT, SEGMENTS, give_segments
 from .segment_problem import Program, program_of, segment_problem
 from .segmentation.problem import PlacementError, SegmentPlan, SegmentProblem
@@ -75,8 +76,9 @@ class _Candidate:
 def place_segments(module: ModuleOp, strategy: str, tier: str, wanted: Wanted, *, proves: bool = True) -> Segmented:
     """The plan of segments of a strategy on one tier of arrays; the module is left with one of those looked at.
 
-    With `exact`, baselines predicted nearly as good are simulated beside it, and the best so is kept. `proves`: no plan
-    off this tier can be better, so that the bound is one of all. InputError if no plan keeps to the limits.
+    With `exact`, baselines predicted nearly as good are simulated beside it, and the best so is kept. `proves`: this is
+    the chip's only tier of arrays, so that the bound is one of all plans of segments. InputError if no plan keeps to
+    the limits.
     """
     program = program_of(module, tier)
     problem = segment_problem(program)
@@ -143,6 +145,7 @@ def forget_segments(module: ModuleOp) -> None:
 def _solution(strategy: str, best: _Candidate, objective: str, bound_ps: int | None) -> DictionaryAttr:
     """`h3.solution` of a plan of segments."""
     bound = None if not bound_ps else bound_ps / 1000
+    gap = None if bound is None else best.latency_ns / bound - 1
     # Weights that stay let executions follow each other as the busiest resource allows.
     period_ns = min(best.timing.period_ns, best.latency_ns) if best.plan.resident else best.latency_ns
     return solution_attr(
@@ -153,6 +156,6 @@ def _solution(strategy: str, best: _Candidate, objective: str, bound_ps: int | N
         energy_pj=best.energy_pj,
         period_ns=period_ns,
         bound=bound,
-        gap=None if bound is None else best.latency_ns / bound - 1,
-        status="feasible",
+        gap=gap,
+        status="optimal" if gap is not None and gap <= WHOLE else "feasible",
     )

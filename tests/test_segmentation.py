@@ -8,6 +8,7 @@ import pytest
 from segmentation_toy import least_time, random_problem
 
 from h3c.passes.placement.problem import PlacementError
+from h3c.passes.segmentation import dynamic
 from h3c.passes.segmentation.dynamic import solve_segments
 from h3c.passes.segmentation.problem import Place, SegmentChip, SegmentOperator, SegmentProblem
 from h3c.passes.segmentation.resident import load_times, pipelines, run_times
@@ -42,8 +43,27 @@ def test_the_dynamic_program_finds_the_least_time_of_all_plans(seed: int) -> Non
         problem = random_problem(rng, int(rng.integers(2, 4)), int(rng.integers(2, 6)))
         plan = solve_segments(problem)
         assert plan.total_ps == least_time(problem), each
+        assert plan.bound_ps == plan.total_ps
+
+
+def test_the_bound_holds_for_numbers_of_preloaded_arrays_between_the_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With few levels the plan may be worse than the best of all plans, and the bound is not above that."""
+
+    def levels(problem: SegmentProblem) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.array([0, 2, problem.chip.arrays])
+
+    monkeypatch.setattr(dynamic, "preload_levels", levels)
+    missed = 0
+    for seed in range(2000, 2060):
+        rng = np.random.default_rng(seed)
+        problem = random_problem(rng, 3, int(rng.integers(4, 7)))
+        if not problem.chip.overlap_writes:
+            continue
+        plan, least = solve_segments(problem), least_time(problem)
         assert plan.bound_ps is not None
-        assert plan.bound_ps <= plan.total_ps
+        assert plan.bound_ps <= least <= plan.total_ps
+        missed += least < plan.total_ps
+    assert missed
 
 
 def test_copies_off_the_beat_gain_little() -> None:

@@ -10,6 +10,10 @@ Segments with the same numbers (layers of a transformer) are priced once.
 **Grids.** On chips of up to 16 arrays all numbers of preloaded arrays are looked at, on larger ones 9; on those of up
 to 32 all numbers of memory arrays, on larger ones 25. At most four tensors alive at a cut may stay on chip; those of at
 most a fifth of the buffer are in it.
+
+**Bound.** The same program over the same tables bounds all numbers of preloaded arrays: one between two levels costs
+the segment before it no less than the lower level, and saves the next one no more than the upper. So nothing in the
+plan space and on the other grids takes less; module `bound` has what holds without them.
 """
 
 from __future__ import annotations
@@ -45,7 +49,7 @@ class _Moves:
 
 
 def solve_segments(problem: SegmentProblem) -> SegmentPlan:
-    """The best plan of the plan space (up to the grids), with a bound that holds without them."""
+    """The best plan of the plan space (up to the grids), with a bound on all that space (module docstring)."""
     return _Solver(problem).plan()
 
 
@@ -58,7 +62,8 @@ def preload_levels(problem: SegmentProblem) -> Ints:
 
 
 class _Solver:
-    """Tables of the dynamic program: the least time up to a cut, by state and number of preloaded arrays."""
+    """Tables of the dynamic program: the least time up to a cut, by state and number of preloaded arrays, as it is and
+    as it bounds all numbers up to the next level."""
 
     def __init__(self, problem: SegmentProblem):
         self.problem = problem
@@ -69,36 +74,43 @@ class _Solver:
         self.moves: dict[tuple[object, ...], list[_Moves]] = {}
         self.decisions: dict[tuple[object, ...], Decision] = {}
         count = len(problem.operators)
+        # A level takes from the tables what it saves itself, or to bound all up to the next what that saves.
+        last = len(self.levels) - 1
+        near = [min(i + (self.levels[min(i + 1, last)] > self.levels[i] + 1), last) for i in range(last + 1)]
+        self.saving = np.array([range(last + 1), near])
         self.best: list[dict[State, Ints]] = [{} for _ in range(count + 1)]
         self.back: list[dict[State, Back]] = [{} for _ in range(count + 1)]
 
     def plan(self) -> SegmentPlan:
         """Forward over cuts, then back along the choices."""
         problem, count = self.problem, len(self.problem.operators)
-        bound = lower_bound(problem)
-        start = np.full(len(self.levels), NEVER, np.int64)
-        start[0] = 0
+        start = np.full((2, len(self.levels)), NEVER, np.int64)
+        start[:, 0] = 0
         self.best[0][()] = start
         for first in range(count):
             for moves in self._moves(first):
                 self._offer(first, moves)
-        plans = [plan for plan in (self._whole(bound), self._followed(bound)) if plan is not None]
-        return min(plans, key=lambda plan: plan.total_ps)
+        found = [plan for plan in (self._whole(), self._followed()) if plan is not None]
+        best = min(found, key=lambda plan: plan.total_ps)
+        least = int(self.best[count][()][1, 0]) if () in self.best[count] else NEVER
+        stays = min((plan.total_ps for plan in found if plan.resident), default=NEVER)
+        bound = max(lower_bound(problem), min(problem.fixed_ps + least, stays))
+        return replace(best, bound_ps=min(bound, best.total_ps))
 
     def _offer(self, first: int, moves: _Moves) -> None:
         """Takes segments into the tables where they are better."""
-        cut, after = first + moves.length, _shifted(moves.after, first)
+        cut, after, count = first + moves.length, _shifted(moves.after, first), len(self.levels)
         before = [_shifted(state, first) for state in moves.before]
-        never = np.full(len(self.levels), NEVER, np.int64)
-        reached = np.stack([self.best[first].get(state, never) for state in before])
-        made = (reached[:, :, None] + moves.table).reshape(-1, len(self.levels))
-        least, values = made.argmin(axis=0), made.min(axis=0)
+        never = np.full((2, count), NEVER, np.int64)
+        reached = np.stack([self.best[first].get(state, never) for state in before], axis=1)
+        made = (reached[:, :, :, None] + moves.table[:, self.saving].swapaxes(0, 1)).reshape(2, -1, count)
+        least, values = made[0].argmin(axis=0), made.min(axis=1)
         old = self.best[cut].setdefault(after, never)
-        back = self.back[cut].setdefault(after, [(0, (), 0)] * len(values))
-        for level in np.flatnonzero(values < old).tolist():
-            state, preloaded = divmod(int(least[level]), len(self.levels))
+        back = self.back[cut].setdefault(after, [(0, (), 0)] * count)
+        for level in np.flatnonzero(values[0] < old[0]).tolist():
+            state, preloaded = divmod(int(least[level]), count)
             back[level] = (first, before[state], preloaded)
-            old[level] = values[level]
+        np.minimum(old, values, out=old)
 
     def _moves(self, first: int) -> list[_Moves]:
         """The segments from `first` on, from the memo where an earlier operator has the same numbers around it."""
@@ -159,10 +171,10 @@ class _Solver:
             self.tables[window.key] = found
         return found
 
-    def _followed(self, bound: int) -> SegmentPlan | None:
+    def _followed(self) -> SegmentPlan | None:
         """The plan of the best way through the tables."""
         cut, state, level = len(self.problem.operators), (), 0
-        if () not in self.best[cut] or self.best[cut][()][0] >= NEVER:
+        if () not in self.best[cut] or self.best[cut][()][0, 0] >= NEVER:
             raise PlacementError("expected a chip with an array for a tile of each operator, it has too few")
         decisions: list[Decision] = []
         places: dict[int, Place] = {}
@@ -175,7 +187,7 @@ class _Solver:
             cut, state, level = first, before, preloaded
         if len(decisions) == 1 and decisions[0].tiling is None:
             return None
-        return assemble(self.windows, decisions[::-1], places, bound)
+        return assemble(self.windows, decisions[::-1], places)
 
     def _decision(self, window: Window, first: int, preloaded: int, preloads: int) -> Decision:
         """The allocation behind a table's entry."""
@@ -195,13 +207,13 @@ class _Solver:
                 return tiled.decision(first, preloaded, preloads)
         return resident.decision(first, preloaded, preloads)
 
-    def _whole(self, bound: int) -> SegmentPlan | None:
+    def _whole(self) -> SegmentPlan | None:
         """The program as one segment whose weights stay on the chip, where they fit."""
         operators = self.problem.operators
         window = self.windows.window(0, len(operators) - 1, {})
         if window is None or int(window.unit_arrays.sum()) + window.least_memory > self.problem.chip.arrays:
             return None
-        return assemble(self.windows, [Resident(window).decision(0, 0, 0, weights_stay=True)], {}, bound)
+        return assemble(self.windows, [Resident(window).decision(0, 0, 0, weights_stay=True)], {})
 
 
 def _shifted(state: State, by: int) -> State:

@@ -270,7 +270,7 @@ class SegmentPlan:
     total_ps: int
     """With `SegmentProblem.fixed_ps`."""
     bound_ps: int | None = None
-    """No plan takes less; None for baselines."""
+    """No plan of the plan space takes less (module `dynamic`); None for baselines."""
 
     @property
     def resident(self) -> bool:

@@ -91,9 +91,7 @@ def segment_of(window: Window, decision: Decision, preloaded: int) -> Segment:
     return kind(window, decision, preloaded)
 
 
-def assemble(
-    windows: Windows, decisions: Sequence[Decision], places: Mapping[int, Place], bound_ps: int | None = None
-) -> SegmentPlan:
+def assemble(windows: Windows, decisions: Sequence[Decision], places: Mapping[int, Place]) -> SegmentPlan:
     """The plan of `decisions`; `places` are those of tensors that stay on chip over cuts.
 
     PlacementError if it is none. A program that is one segment without rounds has its weights loaded once, before.
@@ -113,7 +111,7 @@ def assemble(
         preloaded = decision.preloads
     kept = tuple(Kept(p, place, windows.arrays_of(p, place)) for p, place in sorted(places.items()))
     total = problem.fixed_ps + sum(segment.total_ps for segment in segments)
-    return SegmentPlan(tuple(segments), kept, total, bound_ps)
+    return SegmentPlan(tuple(segments), kept, total)
 
 
 def window_of(windows: Windows, first: int, last: int, places: Mapping[int, Place]) -> Window | None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from .baselines import all_compute, all_compute_overlap, occ_like, puma_like
-from .bound import lower_bound
 from .cmswitch import cmswitch
 from .dynamic import solve_segments
 from .problem import SegmentPlan, SegmentProblem
@@ -67,7 +66,9 @@ def run_segments(problem: SegmentProblem, strategy: str, near: float = NEAR) -> 
     plans = {"exact": solve_segments(problem)}
     plans |= {name: make(problem) for name, make in BASELINES.items()}
     kept = min(plans, key=lambda name: plans[name].total_ps)
-    plan = replace(plans.pop(kept), bound_ps=lower_bound(problem))
+    bound = plans["exact"].bound_ps
+    plan = plans.pop(kept)
+    plan = replace(plan, bound_ps=None if bound is None else min(bound, plan.total_ps))
     plans["all-compute-best"] = all_compute_best(problem)
     most = plan.total_ps * (1 + near)
     others = tuple((name, other) for name, other in plans.items() if other.total_ps <= most and name != "exact")
