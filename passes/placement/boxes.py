@@ -124,7 +124,8 @@ Variant = tuple[list[Part], Floats, float]
 
 
 class BoxSearch:
-    """Boxes of one set of parts. `variants`: all parts, with all rows, at each try; a bound of `goal` is enough."""
+    """Boxes of one set of parts. `variants`: all parts, with all rows, at each try; a bound of `goal` is
+    enough."""
 
     def __init__(
         self,
@@ -133,9 +134,8 @@ class BoxSearch:
         reads: list[Reads],
         total: int,
         prices: Prices,
-        goal: float,
     ) -> None:
-        self.goal = goal
+        self.goal = np.inf
         self.variants = [([parts[i] for i in chosen], theta, offset) for parts, theta, offset in variants]
         self.parts, self.total, self.per_ps = self.variants[0][0], total, prices.per_ps
         self.reads = [reads[i] for i in chosen]
@@ -298,41 +298,50 @@ def _curve(part: Part, least: Ints, most: Ints, within: Ints) -> Curve:
     return curve if len(ends) == 1 else curve.coarser(INTERVALS)
 
 
-def search(searches: dict[int, BoxSearch], boxes: dict[int, Boxes], target: float, enough: float, most: int) -> Found:
-    """Halves boxes (by set) until all bounds reach `target - enough`, or `most` boxes were looked at."""
-    least, looked = np.inf, 0
-    final: list[tuple[int, Boxes]] = []
-    while True:
-        for s in list(boxes):
-            open_ = boxes[s].bound < target - enough
-            least = min(least, float(boxes[s].bound[~open_].min(initial=np.inf)))
-            able = boxes[s].gain > FINE * enough
-            final.append((s, boxes[s].take(open_ & ~able)))
-            boxes[s] = boxes[s].take(open_ & able)
-        bounds = np.concatenate([each.bound for each in boxes.values()])
-        # A box that can't be cut keeps the bound down: then those above it are not worth cutting.
-        floor = min((float(each.bound.min(initial=np.inf)) for _, each in final), default=np.inf)
-        worth = int((bounds < floor).sum())
-        if worth == 0 or looked >= most:
-            break
-        limit = np.partition(bounds, min(BATCH, len(bounds)) - 1)[min(BATCH, len(bounds)) - 1]
-        for s in list(boxes):
-            now = (boxes[s].bound <= limit) & (boxes[s].bound < floor)
-            if now.any():
-                halves = searches[s].halves(boxes[s].take(now))
-                looked += len(halves)
-                boxes[s] = Boxes.join([boxes[s].take(~now), halves])
-    rest = [each for _, each in final] + list(boxes.values())
-    least = min([least, *(float(each.bound.min(initial=np.inf)) for each in rest)])
-    low, high = np.concatenate([each.low for each in rest]), np.concatenate([each.high for each in rest])
-    return Found(least, low, high, looked)
+class OpenBoxes:
+    """Boxes of several sets of parts, by set, each with its search. Those of least bound are halved first."""
 
+    def __init__(self) -> None:
+        self.searches: dict[int, BoxSearch] = {}
+        self.boxes: dict[int, Boxes] = {}
+        self.stuck: float | None = None
+        """What was enough to gain when a box that could not be halved for as much kept the bound down."""
 
-@dataclass(frozen=True)
-class Found:
-    """The bound of all boxes, and the times [low, high) of those that stay below the target."""
+    @property
+    def bound(self) -> float:
+        """Of all boxes."""
+        return min((float(each.bound.min(initial=np.inf)) for each in self.boxes.values()), default=np.inf)
 
-    bound: float
-    low: Ints
-    high: Ints
-    looked: int
+    def add(self, s: int, search: BoxSearch, boxes: Boxes) -> None:
+        """More boxes of a set."""
+        self.searches[s] = search
+        self.boxes[s] = Boxes.join([self.boxes[s], boxes]) if s in self.boxes else boxes
+
+    def below(self, goal: float) -> tuple[Ints, Ints]:
+        """The times [low, high) of the boxes below `goal`."""
+        kept = [each.take(each.bound < goal) for each in self.boxes.values()]
+        none: list[Ints] = [np.zeros(0, np.int64)]
+        return np.concatenate(none + [each.low for each in kept]), np.concatenate(none + [each.high for each in kept])
+
+    def halve(self, goal: float, enough: float, most: int) -> int:
+        """Halves boxes until all bounds reach `goal`, or about `most` are made; how many these are."""
+        made = 0
+        for search in self.searches.values():
+            search.goal = goal
+        while True:
+            able = {s: (each.bound < goal) & (each.gain > FINE * enough) for s, each in self.boxes.items()}
+            # A box that can't be cut keeps the bound down: then those above it are not worth cutting.
+            kept = [each.bound[~able[s]].min(initial=np.inf) for s, each in self.boxes.items()]
+            floor = min(goal, *kept) if kept else goal
+            worth = {s: able[s] & (each.bound < floor) for s, each in self.boxes.items()}
+            bounds = np.concatenate([each.bound[worth[s]] for s, each in self.boxes.items()] or [np.zeros(0)])
+            self.stuck = enough if not len(bounds) and floor < goal else None
+            if not len(bounds) or made >= most:
+                return made
+            limit = np.partition(bounds, min(BATCH, len(bounds)) - 1)[min(BATCH, len(bounds)) - 1]
+            for s in list(self.boxes):
+                now = worth[s] & (self.boxes[s].bound <= limit)
+                if now.any():
+                    halves = self.searches[s].halves(self.boxes[s].take(now))
+                    made += len(halves)
+                    self.boxes[s] = Boxes.join([self.boxes[s].take(~now), halves])

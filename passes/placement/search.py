@@ -11,13 +11,12 @@ For weights a, b >= 0 of latency and energy:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .blends import blends
-from .bound import DEPTH, OperatorBound, operator_bound
+from .bound import DEPTH, OperatorBound
 from .feasible import program
 from .integer import Limits, undominated
 from .options import options_at
@@ -29,8 +28,10 @@ SMALL = 600
 """A problem of no more options, and none beyond them, is solved to its optimum."""
 ENOUGH = 5e-4
 """Relative gap of the integer program, and of lines that matter."""
-CLOSE = 2e-3
+CLOSE = 5e-4
 """Relative gap at which an operator's bound is not refined further."""
+LITTLE = 0.05
+"""Nor are those of the last operators, that together could give no more than such a share of what is missing."""
 BRANCHES, SPREAD = 5, 2e-3
 """At most so many boxes are cut, where the mixing of scratch may matter by so much, relatively."""
 WIDE, EACH = 4000, 400
@@ -56,8 +57,8 @@ LINES, NEAR_LINES = 6, 400
 """About so many lines below the loss of an operator are tried for its bound, at some of the best options."""
 FULL = DEPTH
 """All levels of the bound."""
-PEEK = 2
-"""Levels of the bound that show where options are missing."""
+PEEK, LOOK = 2, 3
+"""Levels of the bound that show where options are missing, roughly and well."""
 WHOLE = 1e-6
 """Differences from whole numbers, and relative gaps, that are none."""
 SAFE = 1 - 1e-9
@@ -142,29 +143,32 @@ class Search:
             parts = float(many @ leaf.least)
             # A leaf well above what is wanted may be bounded roughly.
             slack = max(CLOSE, (leaf.bound - least) / parts if least < leaf.bound and parts > 0 else 0.0)
-            bounds = self.operator_bounds(leaf, a, b, min(PEEK, depth), slack, range(len(many)))
-            found = np.array([bound.value for bound in bounds])
+            bounds = self.operator_bounds(leaf, a, b)
+            peek = self._depth(min(PEEK, depth))
+            found = np.array([bound.look(peek, slack * bound.target).value for bound in bounds])
             rest = constant_term(self.pool, leaf.box, leaf.prices, leaf.scratch_prices, leaf.budget_prices)
             # A short look into all operators comes before a long one into few.
             for level in range(PEEK + 1, depth + 1):
-                for k in np.argsort(-many * (leaf.least - found), kind="stable").tolist():
+                order = np.argsort(-many * (leaf.least - found), kind="stable")
+                for i, k in enumerate(order.tolist()):
                     missing = least - (float(many @ found) + rest)
-                    if missing <= 0:
+                    if float(many[order[i:]] @ (leaf.least - found)[order[i:]]) <= LITTLE * max(missing, 0.0):
                         break
                     needed = found[k] + missing * (1 + WHOLE) / many[k]
                     if found[k] < min(needed, leaf.least[k] * (1 - CLOSE)):
                         rough = max(CLOSE, 1 - float(needed / leaf.least[k]))
-                        bounds[k] = self.operator_bounds(leaf, a, b, level, rough, (k,))[0]
-                        found[k] = max(found[k], bounds[k].value)
+                        found[k] = bounds[k].look(self._depth(level), rough * bounds[k].target).value
             value = float(many @ found) + rest
             least = min(least, value) if first else value
             first = first or bounds
         return constant + least * SAFE, first
 
-    def operator_bounds(
-        self, leaf: Relaxed, a: float, b: float, depth: int, enough: float, kinds: Iterable[int]
-    ) -> list[OperatorBound]:
-        """For `kinds` of operators the least cost of one at the leaf's prices, over all plans that its tables know."""
+    def _depth(self, depth: int) -> int:
+        """Of a look into a bound: the least where the time is over."""
+        return depth if self.left() > 0 else 1
+
+    def operator_bounds(self, leaf: Relaxed, a: float, b: float) -> list[OperatorBound]:
+        """By type the least cost of an operator at the leaf's prices, over all plans that its tables know."""
         problem, pool = self.problem, self.pool
 
         def by_tier(values: Floats | tuple[int, ...]) -> Floats:
@@ -184,17 +188,12 @@ class Search:
             per_loss += price * budget.per_loss
         limits = problem.arrays - by_tier(leaf.box.low).astype(np.int64), by_tier(leaf.box.high).astype(np.int64)
         result: list[OperatorBound] = []
-        for k in kinds:
-            kind, target = problem.types[k], float(leaf.least[k])
-            if not kind.families:
-                result.append(OperatorBound(target, ()))
-                continue
+        for k, kind in enumerate(problem.types):
             rewritten = by_tier(leaf.scratch_prices[k] / pool.capacity)
             prices = Prices(per_ps, per_pj, resident, rewritten, written, *limits)
-            levels = depth if self.left() > 0 else 1
             if kind.curve is not None and per_loss > 0:
                 prices = replace(prices, losses=self.loss_lines(leaf, k, per_loss))
-            result.append(operator_bound(kind.families, prices, target, enough * target, levels))
+            result.append(OperatorBound(kind.families, prices, float(leaf.least[k])))
         return result
 
     def loss_lines(self, leaf: Relaxed, kind: int, per_loss: float) -> tuple[LossLine, ...]:

@@ -23,7 +23,7 @@ from .feasible import first_plan, program
 from .integer import Limits, choose, undominated
 from .problem import Ints, Plan, Problem, evaluate
 from .relaxation import relax
-from .search import EFFORTS, ENOUGH, FULL, GOOD, PEEK, SAFE, WHOLE, Search
+from .search import EFFORTS, ENOUGH, FULL, GOOD, LOOK, PEEK, SAFE, WHOLE, Search
 
 LINES = 16
 """Most lines around the hull."""
@@ -33,10 +33,12 @@ ROUNDS, MOVED = 3, 2e-3
 """How often the bound is taken at most, anew where new options lower the relaxation so much that prices moved."""
 LEAVES = 2
 """In so many boxes of scratch pools plans are sought."""
-HARD_LINES, SAME = 4, 0.05
+HARD_LINES, SAME = 6, 0.05
 """At most so many lines that hold for all plans; slopes that differ less are the same."""
 LOOSE = 3e-3
 """How far below that of the options the bound may stay."""
+NEAR = 1e-3
+"""The same for a line."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def _edp(search: Search) -> float:
     for _ in range(TURNS):
         lines = _hull(search)
         best = min(lines, key=lambda line: _product((line.latency, line.energy)))
-        _improve(search, best.a, best.b, FULL)
+        _improve(search, best.a, best.b, LOOK)
     _improve(search, search.best.energy_pj, float(search.best.latency_ps), PEEK)
     lines = _hull(search)
     lines = _hardened(search, lines)
@@ -137,7 +139,8 @@ def _edp(search: Search) -> float:
 def _improve(search: Search, a: float, b: float, depth: int) -> None:
     """Options where they are missing, and plans, by the weights of a line."""
     leaves = search.leaves(a, b)
-    if search.left() > 0 and search.refine(leaves[0], search.hard(leaves[:1], a, b, depth)[1], a, b):
+    enough = search.soft(leaves, a, b) * (1 - NEAR)
+    if search.left() > 0 and search.refine(leaves[0], search.hard(leaves[:1], a, b, depth, enough)[1], a, b):
         leaves = search.leaves(a, b)
     for leaf in leaves[:LEAVES]:
         search.plan(leaf, a, b)
@@ -205,7 +208,8 @@ def _hardened(search: Search, soft: list[_Line]) -> list[_Line]:
 
     def harden(a: float, b: float, depth: int) -> _Line:
         leaves = search.leaves(a, b)
-        return _Line(a, b, search.hard(leaves, a, b, depth)[0], 0.0, 0.0)
+        enough = search.soft(leaves, a, b) * (1 - NEAR)
+        return _Line(a, b, search.hard(leaves, a, b, depth, enough)[0], 0.0, 0.0)
 
     goal = min(_product(corner) for corner in _corners(soft)) * (1 - LOOSE)
     goal = min(goal, search.value(search.best) / (1 + GOOD))
@@ -214,7 +218,8 @@ def _hardened(search: Search, soft: list[_Line]) -> list[_Line]:
     a, b = search.best.energy_pj, float(search.best.latency_ps)
     for _ in range(HARD_LINES):
         if a > 0 and b > 0 and all(abs(line.slope * a / b - 1) > SAME for line in lines):
-            lines.append(harden(a, b, FULL))
+            lines.append(harden(a, b, LOOK))
+            depths[lines[-1].slope] = LOOK
         else:
             # No line between is left to try: those that meet at the corner are made as good as they can be.
             rough = [line for line in lines[at : at + 2] if depths.get(line.slope, FULL) < FULL]
@@ -222,7 +227,8 @@ def _hardened(search: Search, soft: list[_Line]) -> list[_Line]:
                 break
             for line in rough:
                 depths[line.slope] = FULL
-                lines[lines.index(line)] = harden(line.a, line.b, FULL)
+                better = harden(line.a, line.b, FULL)
+                lines[lines.index(line)] = max(line, better, key=lambda each: each.least)
         lines = _bounding(lines)
         corners = _corners(lines)
         at = min(range(len(corners)), key=lambda i: _product(corners[i]))
