@@ -1,10 +1,10 @@
 """Predicted against measured loss: how well losses by output rank placements, on trained models under noise.
 
-    H3C_MODELS=FOLDER python benchmarks/loss_prediction.py [--placements 30] [--samples 32] [--compensation offset]
-        [NAME ...]
+    H3C_MODELS=FOLDER python benchmarks/loss_prediction.py [--placements 30] [--samples 32] [--inputs 16]
+        [--compensation offset] [NAME ...]
 
-For each model and chip: losses by output and tier are measured once (16 inputs, 8 realisations, 8 groups), then random
-placements, half with every operator whole on some tier, half with its outputs shared by two tiers. The loss of a
+For each model and chip: losses by output and tier are measured once (`--inputs` samples, 8 realisations, 8 groups), then
+random placements, half with every operator whole on some tier, half with its outputs shared by two tiers. The loss of a
 placement is predicted by adding up, and measured on other inputs with fresh realisations. Exits with 1 if Spearman's
 correlation is below 0.9 both for the mean squared error of logits and for the Kullback-Leibler divergence. MSE and
 top-1 are shown beside their split-half correlation (ranks of measured losses on one half of the samples against the
@@ -38,7 +38,7 @@ from h3c.dialects.tile import JoinOp, MvmOp
 from h3c.passes.assign_arrays import AssignArrays
 from h3c.passes.lower_to_tile import LowerToTile
 from h3c.passes.placement.losses import Losses
-from h3c.passes.quality.sensitivity import STEPS, matrix_operators, measure_losses
+from h3c.passes.quality.sensitivity import STEPS, Effort, matrix_operators, measure_losses
 from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.noise.ages import parse_age
 from h3c.runtime_sim.quality.difference import Difference, are_probabilities, as_shares
@@ -69,11 +69,11 @@ def before_placement(model: TrainedModel, chip: str) -> ModuleOp:
     return module
 
 
-def data_of(model: TrainedModel, samples: int) -> Data:
-    """Samples in a fixed random order: the first 32, and as many others as asked for."""
+def data_of(model: TrainedModel, samples: int, inputs: int) -> Data:
+    """Samples in a fixed random order: the first 32 or `inputs`, and as many others as asked for."""
     x, labels = model.samples
     order = np.random.default_rng(0).permutation(len(x))
-    first = min(32, len(x) // 2)
+    first = min(max(32, inputs), len(x) // 2)
     test = order[first : first + samples]
     return Data(
         {model.input_name: x[order[:first]]}, {model.input_name: x[test]}, None if labels is None else labels[test]
@@ -177,12 +177,14 @@ def spearman(a: Any, b: Any) -> float:
 def row(model: TrainedModel, chip: str, arguments: argparse.Namespace) -> tuple[str, bool]:
     """A line of the table, and whether the bar is met."""
     start = time.process_time()
-    module, data = before_placement(model, chip), data_of(model, arguments.samples)
+    module, data = before_placement(model, chip), data_of(model, arguments.samples, arguments.inputs)
     compensation = arguments.compensation
     if compensation is not None:
         module.attributes[COMPENSATION] = StringAttr(compensation)
         set_trim(module, data.calibration)
-    sensitivity = measure_losses(module, data.calibration, [AGE], compensation)
+    sensitivity = measure_losses(
+        module, data.calibration, [AGE], compensation, effort=Effort(inputs_used=arguments.inputs)
+    )
     losses, output = sensitivity.losses, model.output_name
     digital = {position: np.full(op.outputs, _digital(module)) for position, op in enumerate(matrix_operators(module))}
     clean = Watching(placed(module, digital), data.test)
@@ -214,6 +216,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all that have data")
     parser.add_argument("--placements", type=int, default=30)
     parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--inputs", type=int, default=16, help="that losses by output are measured on")
     parser.add_argument("--realisations", type=int, default=2)
     parser.add_argument("--compensation", choices=("none", "global", "offset"), help="default: what the chip says")
     parser.add_argument("--chips", nargs="+", default=["lionheart", "h3pimap"])

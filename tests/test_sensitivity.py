@@ -109,6 +109,18 @@ def test_the_digital_unit_loses_nothing_and_a_precise_tier_little(tmp_path: Path
     assert photonic > 10 * sram
 
 
+def test_more_inputs_can_be_met_than_set_ranges(models: Path, digits: dict[str, Array]) -> None:
+    """On tiers without noise, too, where one pass sets ranges and says what precision costs."""
+    module = unplaced(models / "digits_mlp.onnx", "h3pimap")
+
+    def sram(count: int) -> float:
+        found = measure_losses(module, {"image": digits["x_calib"]}, ["1s"], effort=Effort(count, 1, 1))
+        assert found.samples == count
+        return float(found.losses.by_output[0][0].sum())
+
+    assert 0 < sram(48) != sram(32) > 0
+
+
 def test_what_a_tier_cannot_take_is_infinite(models: Path, digits: dict[str, Array]) -> None:
     """Products of two values made at run time are not for crossbars; photonic cores err in them, too."""
     module = unplaced(models / "digits_transformer.onnx", "h3pimap")

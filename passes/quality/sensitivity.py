@@ -96,7 +96,7 @@ def measure_losses(
     """The losses of the outputs of a module's matrix operators, by their positions in the problem of `make_problem`.
 
     `module`: on the h3 level, with its chip; parts are ignored. `inputs`: calibration data by the model's names, those
-    that are kept for checks left out; the first 32 of them set converters' ranges and trims, of which the first
+    that are kept for checks left out; the first 32 of them set converters' ranges and trims, the first
     `inputs_used` are measured on. `ages` as users write them. `compensation` None: as tiers say. `output`: of several
     the one that counts. Tiers without noise lose what their precision costs. Without noisy tiers there are no losses.
     """
@@ -105,7 +105,8 @@ def measure_losses(
         return MeasuredLosses(Losses({}), 0.0, 0.0, 0)
     effort = effort or Effort()
     condition = Condition(max(parse_age(age) for age in ages), compensation, seed)
-    used = {name: array[:SEEN_BY_CONVERTERS] for name, array in inputs.items()}
+    count = max(SEEN_BY_CONVERTERS, effort.inputs_used)
+    used = {name: array[:count] for name, array in inputs.items()}
     settings = (condition, effort, output, min_bits)
     found = load(module, used, settings)
     if found is not None:

@@ -46,7 +46,8 @@ class Probe:
         unit = replay.chip.tier(tier)
         self._product = replay.product_by(unit.arithmetic(), op)
         self._clean: Intended | None = None
-        exact = self._run(x[:CALIBRATION_EXECUTIONS])  # sets the range of output converters
+        # The first of them set the range of output converters.
+        exact = self._run(x[: max(CALIBRATION_EXECUTIONS, executions)])
         self._quantised = exact[:executions]
         self._noise: PartNoise | None = None
         model = unit.noise
