@@ -3,8 +3,8 @@
     H3C_MODELS=FOLDER python benchmarks/loss_prediction.py [--placements 30] [--samples 32] [--inputs 16]
         [--compensation offset] [NAME ...]
 
-For each model and chip: losses by output and tier are measured once (`--inputs` samples, 8 realisations, 8 groups), then
-random placements, half with every operator whole on some tier, half with its outputs shared by two tiers. The loss of a
+For each model and chip: losses by output and tier are measured once (`--inputs` samples, 8 realisations, 8 groups),
+then random placements, half with every operator whole on some tier, half with its outputs shared by two. The loss of a
 placement is predicted by adding up, and measured on other inputs with fresh realisations. Exits with 1 if Spearman's
 correlation is below 0.9 both for the mean squared error of logits and for the Kullback-Leibler divergence. MSE and
 top-1 are shown beside their split-half correlation (ranks of measured losses on one half of the samples against the
