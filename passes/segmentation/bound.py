@@ -17,13 +17,14 @@ from .problem import SegmentProblem
 from .resident import dram_ps, stream_ps, weights_ps, write_ps
 
 
-def lower_bound(problem: SegmentProblem) -> int:
-    """Picoseconds that every plan takes at least."""
+def lower_bound(problem: SegmentProblem, *, loads: bool | None = None) -> int:
+    """Picoseconds that every plan takes at least; `loads`: every plan that loads the weights at each execution (None:
+    where they cannot stay)."""
     chip, operators = problem.chip, problem.operators
     if not operators:
         return problem.fixed_ps
     static = [op for op in operators if op.static]
-    stays = sum(op.arrays(chip) for op in operators) <= chip.arrays
+    stays = sum(op.arrays(chip) for op in operators) <= chip.arrays if loads is None else not loads
     weights = 0 if stays else sum(op.weight_bytes for op in static)
     rows = 0 if stays else sum(op.rows(chip) for op in static)
     inputs = sum(op.input_bytes for op in operators if not op.sources)

@@ -83,14 +83,16 @@ class _Solver:
 
     def plan(self) -> SegmentPlan:
         """Forward over cuts, then back along the choices."""
-        problem, count = self.problem, len(self.problem.operators)
+        problem, count, whole = self.problem, len(self.problem.operators), self._whole()
+        if whole is not None and whole.total_ps <= lower_bound(problem, loads=True):
+            return replace(whole, bound_ps=whole.total_ps)  # any other plan loads what stays in this one
         start = np.full((2, len(self.levels)), NEVER, np.int64)
         start[:, 0] = 0
         self.best[0][()] = start
         for first in range(count):
             for moves in self._moves(first):
                 self._offer(first, moves)
-        found = [plan for plan in (self._whole(), self._followed()) if plan is not None]
+        found = [plan for plan in (whole, self._followed()) if plan is not None]
         best = min(found, key=lambda plan: plan.total_ps)
         least = int(self.best[count][()][1, 0]) if () in self.best[count] else NEVER
         stays = min((plan.total_ps for plan in found if plan.resident), default=NEVER)
