@@ -172,19 +172,15 @@ class PlaceParts(ModulePass):
         best = min(found, key=lambda each: wanted.value(each.timing), default=None)
         if best is None and (self.strategy != "exact" or wanted.is_plain):
             raise refusal
-        # Where weights have to be loaded, a plan without segments is seldom better.
-        seldom = best is not None and proves and wanted.is_plain and not best.plan.resident
-        if self.strategy == "exact" and self._is_better(module, chip, wanted, best, seldom=seldom):
+        if self.strategy == "exact" and self._is_better(module, chip, wanted, best, plain=proves and wanted.is_plain):
             return
         assert best is not None
         best.give(module)
 
-    def _is_better(
-        self, module: ModuleOp, chip: Chip, wanted: Wanted, segmented: Segmented | None, *, seldom: bool
-    ) -> bool:
-        """Place a module without segments, if that is better than `segmented`. It may be: all tiers and the digital
-        unit take part."""
-        beaten = float("inf") if segmented is None else wanted.value(segmented.timing)
+    def _is_better(self, module: ModuleOp, chip: Chip, wanted: Wanted, best: Segmented | None, *, plain: bool) -> bool:
+        """Place a module without segments, if that is better than `best`: all tiers and the digital unit take part.
+        Where weights have to be loaded it seldom is."""
+        beaten = float("inf") if best is None else wanted.value(best.timing)
         forget_segments(module)
         try:
             operators, products, problem = self.problem(module, chip)
@@ -194,10 +190,11 @@ class PlaceParts(ModulePass):
                 lambda each: run(each, self._strategy(chip), self.time_limit, extras),
                 lambda each, plan: wanted.value(simulated_plan(module, operators, each, plan, chip)),
                 beaten,
-                only_if_near=seldom,
+                finely=not plain,
+                only_if_near=plain and best is not None and not best.plan.resident,
             )
         except PlacementError as error:
-            if segmented is None:
+            if best is None:
                 raise InputError(str(error)) from None
             return False
         if found is None or found.value >= beaten:

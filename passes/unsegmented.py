@@ -1,14 +1,16 @@
 """Plans without segments for chips whose operators overlap, chosen by simulated figures.
 
-The solver in `placement/` takes operators to follow each other. Here they overlap, so that it minimises another thing:
-a product shared with the digital unit may be done sooner, but holds up all that the unit does meanwhile. So several of
-its plans are simulated: with every operator whole on one tier, with shares, and, where there is little to solve, those
-of other objectives. An objective's own measure decides, so that where all are looked at no other objective has a better
-plan by it.
+The solver in `placement/` takes operators to follow each other. Here they overlap, so that it minimises another thing,
+and its bound says nothing: a product shared with the digital unit may be done sooner, but holds up all that the unit
+does meanwhile. So several of its plans are simulated, most of them of the options that are there at once: with shares,
+with every operator whole on one tier, and, where there is little to solve, those of other objectives. An objective's
+own measure decides, so that where all are looked at no other objective has a better plan by it.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from .placement.problem import OBJECTIVES, PlacementError, Plan, Problem
 from .placement.strategies import NEAR, Outcome
@@ -31,23 +33,26 @@ def best_unsegmented(
     value: Callable[[Problem, Plan], float],
     beaten: float,
     *,
+    finely: bool,
     only_if_near: bool,
 ) -> Unsegmented | None:
     """The best of the plans without segments, by `value`: what a simulation says of a plan.
 
-    `only_if_near`: no plan if that of whole operators is more than `NEAR` worse than `beaten`, without another look.
-    PlacementError if there is none within the problem's limits.
+    `finely`: also the plan over all options that the solver can make. `only_if_near`: none if the first is more than
+    `NEAR` worse than `beaten`, or bound to be slower by what it keeps busy, without another look. PlacementError if
+    there is none within the problem's limits.
     """
     best: Unsegmented | None = None
     refusal = PlacementError("expected a plan without segments, found none")
-    for each in _problems(problem):
+    for each in _problems(problem, finely=finely):
         try:
             outcome = solve(each)
         except PlacementError as error:
             refusal = error
             continue
-        plans = [(outcome.kept, outcome.plan), *outcome.near]
-        for kept, plan in plans if best is not None or not only_if_near else plans[:1]:
+        if only_if_near and best is None and _busiest_ns(outcome.problem, outcome.plan) > beaten:
+            return None
+        for kept, plan in [(outcome.kept, outcome.plan), *(() if only_if_near else outcome.near)]:
             found = value(outcome.problem, plan)
             if best is None or found < best.value:
                 best = Unsegmented(outcome if plan is outcome.plan else outcome.keeping(kept, plan), found)
@@ -61,20 +66,30 @@ def best_unsegmented(
     return Unsegmented(outcome, best.value)
 
 
-def _problems(problem: Problem) -> Iterator[Problem]:
-    """The problem in the forms whose plans are looked at, the quickest first."""
+def _busiest_ns(problem: Problem, plan: Plan) -> float:
+    """For how long a plan keeps the busiest resource busy: no overlapping makes it faster."""
+    busy = np.array(problem.fixed_busy_ps, np.float64)
+    for kind, counts in zip(problem.types, plan.counts, strict=True):
+        for option, count in counts.items():
+            busy = busy + kind.options.busy_ps[option] * count
+    return float(busy.max(initial=0.0)) / 1000
+
+
+def _problems(problem: Problem, *, finely: bool) -> Iterator[Problem]:
+    """The problem in the forms whose plans are looked at."""
     little = sum(len(kind.options) for kind in problem.types) <= LITTLE
     others = [name for name in (*OBJECTIVES, "throughput") if name != problem.objective]
     for objective in (problem.objective, *(others if little else ())):
         each = replace(problem, objective=objective)
-        yield _whole(each)
-        yield each
+        given = replace(each, types=tuple(replace(kind, families=()) for kind in each.types))
+        yield given
+        yield _whole(given)
+        if finely:
+            yield each
 
 
 def _whole(problem: Problem) -> Problem:
-    """With every operator on one tier alone, in the ways that are options already: few enough for one program."""
-    types = [
-        replace(kind, options=kind.options.take((kind.options.outputs > 0).sum(axis=1) == 1), families=())
-        for kind in problem.types
-    ]
-    return replace(problem, types=tuple(types)) if all(len(kind.options) for kind in types) else problem
+    """With every operator on one tier alone."""
+    kept = [kind.options.take((kind.options.outputs > 0).sum(axis=1) == 1) for kind in problem.types]
+    types = tuple(replace(kind, options=options) for kind, options in zip(problem.types, kept, strict=True))
+    return replace(problem, types=types) if all(len(options) for options in kept) else problem
