@@ -12,7 +12,7 @@ from itertools import permutations
 import numpy as np
 
 from .loss_curve import LossCurve
-from .options import Genes, fitting, priced
+from .options import Genes, realised
 from .problem import STREAMED, Family, Ints, OptionSet, PartTable
 
 BORDERS, COPIES = 12, 10
@@ -29,7 +29,7 @@ def with_borders(
         pairs = [(i, j) for i, j in permutations(range(len(tables)), 2) if tables[i].tier != tables[j].tier]
         if family.rounds == 1 and pairs:
             genes = [_splits(family, i, j, _borders(curve, tables[i].tier, tables[j].tier), arrays) for i, j in pairs]
-            sets.append(fitting(priced(family, Genes.join(genes).distinct(), precisions), arrays))
+            sets.append(realised(family, Genes.join(genes).distinct(), precisions, arrays))
     return OptionSet.concat(sets)
 
 

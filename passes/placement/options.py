@@ -48,7 +48,11 @@ class Genes:
     def distinct(self) -> Genes:
         """Without repetitions, in order of first appearance."""
         first = np.sort(np.unique(self.key, return_index=True)[1])
-        return Genes(self.table[first], self.row[first], self.column[first])
+        return self.take(first)
+
+    def take(self, index: Ints | Bools) -> Genes:
+        """Those at `index`."""
+        return Genes(self.table[index], self.row[index], self.column[index])
 
 
 def options_of(families: tuple[Family, ...], arrays: Ints, precisions: tuple[str, ...]) -> OptionSet:
@@ -56,8 +60,19 @@ def options_of(families: tuple[Family, ...], arrays: Ints, precisions: tuple[str
     sets: list[OptionSet] = []
     for family in families:
         genes = Genes.join([_whole(family, arrays), balanced(family, arrays, _taus(family))]).distinct()
-        sets.append(fitting(priced(family, genes, precisions), arrays))
+        sets.append(realised(family, genes, precisions, arrays))
     return OptionSet.concat(sets)
+
+
+def realised(family: Family, genes: Genes, precisions: tuple[str, ...], arrays: Ints) -> OptionSet:
+    """The options that `genes` stand for, of those that fit the chip alone.
+
+    Rounds are for rewriting: where nothing is, one round of larger parts is no worse (`tables.Pricer`).
+    """
+    if family.rounds > 1:
+        rewritten = np.array([table.mode == REWRITTEN for table in family.tables])
+        genes = genes.take(np.any((genes.table >= 0) & rewritten[genes.table], axis=1))
+    return fitting(priced(family, genes, precisions), arrays)
 
 
 def fitting(options: OptionSet, arrays: Ints) -> OptionSet:
@@ -80,7 +95,7 @@ def options_at(
         for first, end in zip(np.searchsorted(times, low), np.searchsorted(times, high), strict=True):
             # Of many times in a cell some, evenly.
             inside[np.unique(np.linspace(first, end - 1, A_CELL).astype(np.int64))[: end - first]] = end > first
-        sets.append(fitting(priced(family, balanced(family, arrays, times[inside]), precisions), arrays))
+        sets.append(realised(family, balanced(family, arrays, times[inside]), precisions, arrays))
     return OptionSet.concat(sets)
 
 

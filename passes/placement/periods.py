@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .options import fitting, priced
+from .options import realised
 from .parts import Prices
 from .problem import Floats, Ints, OptionSet, PlacementError, Problem
 from .relaxation import Box, Master, Pool, constant_term
@@ -347,7 +347,7 @@ class Relaxation:
             for family in kind.families:
                 for each in varied(prices):
                     genes = cheapest(family, each, ROWS)
-                    options = kind.with_loss(fitting(priced(family, genes, kind.precisions), self.problem.arrays))
+                    options = kind.with_loss(realised(family, genes, kind.precisions, self.problem.arrays))
                     if not len(options) or leaf.costs_of(options, pool, k)[0] >= most[k]:
                         if each is prices:
                             break

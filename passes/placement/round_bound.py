@@ -14,7 +14,7 @@ import numpy as np
 from .boxes import ARRAY_PARTS, INTERVALS, BoxSearch, OpenBoxes, Reads, Variant
 from .cells import cut, first_cells, set_bounds, thetas
 from .parts import Prices, part_at, part_sets
-from .problem import STREAMED, Family, Floats, Ints
+from .problem import REWRITTEN, STREAMED, Family, Floats, Ints
 
 LEVELS = ((32, 16), (8, 64))
 """For each level into how many cells each cell is cut, and the most rows of a table that are looked at."""
@@ -36,6 +36,10 @@ class RoundBound:
         self.low, self.high = first_cells(family, total, prices, target)
         self.start = int(self.low[0])
         self.sets = part_sets(family.tables)
+        if family.rounds > 1:
+            # Where nothing is rewritten, one round is no worse.
+            rewritten = np.array([table.mode == REWRITTEN for table in family.tables])
+            self.sets = self.sets[np.any((self.sets >= 0) & rewritten[self.sets], axis=1)]
         self.of_sets: Floats = np.full((len(self.sets), len(self.low)), -np.inf)
         """[set, cell]: bounds; infinite where the set's plans of the cell are in boxes."""
         self.boxes = OpenBoxes()
