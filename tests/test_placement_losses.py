@@ -188,3 +188,12 @@ def test_where_no_loss_can_be_had_the_error_says_what_is_reachable() -> None:
     limited = constrained(replace(problem, types=kinds), Constraints(max_loss=1e-6), [None] * 3)
     with pytest.raises(PlacementError, match="expected a plan with predicted loss of at most 1e-06"):
         run(limited, "exact", 10)
+
+
+def test_no_loss_allowed_leaves_the_plans_without_any() -> None:
+    problem = larger()
+    outcome = run(constrained(problem, Constraints(max_loss=0.0), [None] * 3), "exact", 60)
+    kinds = tuple(replace(kind, options=kind.options.take(kind.options.loss == 0)) for kind in problem.types)
+    best = run(replace(problem, types=tuple(replace(kind, families=()) for kind in kinds)), "exact", 60)
+    assert outcome.plan.loss == 0
+    assert outcome.value <= best.value * 1.01

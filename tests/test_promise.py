@@ -354,3 +354,10 @@ def test_plans_of_segments_are_measured_as_they_are(command: Command, tmp_path: 
         assert found[0]["latency_ns"] == found[1]["latency_ns"]
         assert found[0]["solver"]["kept"] == found[1]["solver"]["kept"]
         assert found[1]["quality"]["without_noise"] == found[1]["quality"]["ages"]["1y"]["mean"]
+
+
+def test_answers_that_tie_do_not_say_at_which_error_a_loss_is_reached() -> None:
+    logits = np.random.default_rng(0).normal(size=(1000, 10)) * 3
+    tied = logits.copy()
+    tied[:100, :2] = tied[:100].max() + 1
+    assert likely_mse("top1", 0.02, tied) == pytest.approx(likely_mse("top1", 0.02, logits[100:]), rel=0.2)

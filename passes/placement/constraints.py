@@ -22,6 +22,8 @@ import numpy as np
 from .options import fitting
 from .problem import Budget, PlacementError, Problem
 
+NO_LOSS = 1e-2
+"""Such a share of the least loss counts as none."""
 SECONDS_A_DAY = 86400.0
 
 
@@ -69,7 +71,12 @@ def constrained(problem: Problem, limits: Constraints, endurance: Sequence[float
         executions = limits.lifetime_s / SECONDS_A_DAY * limits.executions_per_day
         budgets += _wear(problem, executions, endurance)
     if limits.max_loss is not None:
-        budgets.append(Budget("predicted loss", limits.max_loss, 0.0, 0.0, zeros, zeros, per_loss=1.0))
+        # A limit is above 0: for plans without any loss it is one that no loss of an option is within.
+        least = min(
+            (float(kind.options.loss[kind.options.loss > 0].min(initial=1.0)) for kind in problem.types), default=1
+        )
+        limit = limits.max_loss if limits.max_loss > 0 else NO_LOSS * least
+        budgets.append(Budget("predicted loss", limit, 0.0, 0.0, zeros, zeros, per_loss=1.0))
     return replace(problem, budgets=problem.budgets + tuple(budgets))
 
 

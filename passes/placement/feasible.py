@@ -32,7 +32,8 @@ def first_plan(problem: Problem, time_limit_s: float) -> Plan:
         others = tuple(each for i, each in enumerate(problem.budgets) if i != b)
         for kept in (others, ()) if others else ((),):
             open_ = replace(problem, budgets=kept)
-            plan = plan_of(open_, Pool(open_), pool.taken[:, b], time_limit_s, gap=0.0)
+            amounts = np.concatenate([budget.amounts(kind.options) for kind in problem.types])
+            plan = plan_of(open_, Pool(open_), amounts / budget.limit, time_limit_s, gap=0.0)
             if plan is None:
                 continue
             whole = evaluate(problem, plan.counts)

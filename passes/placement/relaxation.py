@@ -29,6 +29,8 @@ import numpy as np
 
 from .problem import Floats, Ints, OptionSet, Problem
 
+BEYOND = 1e4
+"""What takes more of a limit counts as taking so many times the limit."""
 COLUMN_ROUNDS = 60
 ENOUGH = 1e-7
 """Relative gap at which column generation stops."""
@@ -63,8 +65,11 @@ class Pool:
         """[option, budget]: shares of the limits."""
 
     def shares_taken(self, options: OptionSet) -> Floats:
-        """[option, budget]: which share of each budget's limit options take, of the pool or not."""
-        columns = [budget.amounts(options) / budget.limit for budget in self.problem.budgets]
+        """[option, budget]: which share of each budget's limit options take, of the pool or not.
+
+        No plan has an option that takes more than a limit: by how much more is kept small for the solver.
+        """
+        columns = [np.minimum(budget.amounts(options) / budget.limit, BEYOND) for budget in self.problem.budgets]
         return np.stack(columns, axis=1) if columns else np.zeros((len(options), 0))
 
     def __len__(self) -> int:

@@ -105,6 +105,10 @@ def likely_mse(metric: str, max_loss: float, digital: Array) -> float:
     rows = outputs[:, None] if outputs.ndim == 1 else outputs.reshape(-1, outputs.shape[-1])
     ranked = np.sort(rows, axis=1)
     margins = ranked[:, -1] - ranked[:, -2] if ranked.shape[1] > 1 else np.abs(ranked[:, 0])
+    # Quantised outputs may tie: what answer is given there is no more right than another, with noise or without.
+    margins = margins[margins > 0]
+    if not len(margins):
+        return 1.0
     low, high = 0.0, 1.0
     while _flips(margins, high * power) * TURN_WRONG < max_loss and high < 1e6:
         high *= 2
