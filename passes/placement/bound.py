@@ -33,15 +33,15 @@ SETTLED = 3
 
 
 class OperatorBound:
-    """At most what any plan of an operator costs at `prices`, and at most `target`."""
+    """A lower bound of what an operator costs at `prices` in any plan, at most `target`."""
 
     def __init__(self, families: tuple[Family, ...], prices: Prices, target: float) -> None:
         self.target = target
-        lined = len(prices.losses) > 1
+        lined = len(prices.losses) > 1 or any(line.offset for line in prices.losses)
         self.rounds = [
             (_Lines if family.rounds > 1 and lined else _Rounds)(family, prices, target) for family in families
         ]
-        self.reached = target
+        self.goal = target
 
     @property
     def value(self) -> float:
@@ -53,14 +53,14 @@ class OperatorBound:
 
         Depth 1 and 2 cut time into cells, deeper ones look into them.
         """
-        goal = least = self.reached = self.target - enough
+        goal = least = self.goal = self.target - enough
         for each in self.rounds:
             each.cut(min(depth, len(LEVELS)), goal if each.family.rounds <= SETTLED else least)
             least = min(least, each.value)
         left = BOXES[depth - len(LEVELS) - 1] * (1 + FAMILIES * (len(self.rounds) - 1)) if depth > len(LEVELS) else 0
         while left > 0:
-            worst = min(self.rounds, key=lambda each: (each.value, not each.finished(enough)))
-            if worst.value >= goal or worst.finished(enough):
+            worst = min(self.rounds, key=lambda each: (each.value, not each.settled(goal, enough)))
+            if worst.value >= goal or worst.settled(goal, enough):
                 break
             left -= max(1, worst.look(int(min(left, SLICE)), goal, enough))
         return self
@@ -68,8 +68,8 @@ class OperatorBound:
     @property
     def open(self) -> tuple[tuple[Ints, Ints], ...]:
         """Where a plan below the target may yet be: for each family, times [lo, hi) of a round."""
-        least = min((self.reached, *(each.value for each in self.rounds if each.family.rounds <= SETTLED)))
-        return tuple(each.below(self.reached if each.family.rounds <= SETTLED else least) for each in self.rounds)
+        least = min((self.goal, *(each.value for each in self.rounds if each.family.rounds <= SETTLED)))
+        return tuple(each.below(self.goal if each.family.rounds <= SETTLED else least) for each in self.rounds)
 
 
 class _Rounds:
@@ -85,8 +85,8 @@ class _Rounds:
     def value(self) -> float:
         return self.full.value * (self.family.rounds - 1) + self.last.value
 
-    def finished(self, enough: float) -> bool:
-        return all(each.finished(enough * self.share) for each in (self.full, self.last))
+    def settled(self, goal: float, enough: float) -> bool:
+        return all(each.settled(goal * self.share, enough * self.share) for each in (self.full, self.last))
 
     def below(self, goal: float) -> tuple[Ints, Ints]:
         return self.full.below(goal * self.share)
@@ -98,9 +98,9 @@ class _Rounds:
     def look(self, most: int, goal: float, enough: float) -> int:
         """Looks into the full rounds or the last one, where more may be gained."""
         goal, enough = goal * self.share, enough * self.share
-        full, last = ((goal - each.value) * (not each.finished(enough)) for each in (self.full, self.last))
-        one = self.full if full * (self.family.rounds - 1) >= last else self.last
-        return one.look(most, goal, enough)
+        many = ((self.family.rounds - 1, self.full), (1, self.last))
+        able = [(count * (goal - each.value), each) for count, each in many if not each.settled(goal, enough)]
+        return max(able, key=lambda pair: pair[0])[1].look(most, goal, enough)
 
 
 class _Lines:
@@ -117,8 +117,8 @@ class _Lines:
     def value(self) -> float:
         return max(each.value + offset for each, offset in self.lines)
 
-    def finished(self, enough: float) -> bool:
-        return all(each.finished(enough) for each, _ in self.lines)
+    def settled(self, goal: float, enough: float) -> bool:
+        return all(each.settled(goal - offset, enough) for each, offset in self.lines)
 
     def below(self, goal: float) -> tuple[Ints, Ints]:
         best, offset = max(self.lines, key=lambda line: line[0].value + line[1])
@@ -132,6 +132,6 @@ class _Lines:
 
     def look(self, most: int, goal: float, enough: float) -> int:
         """Looks along the line of the greatest bound that can be bettered."""
-        able = [line for line in self.lines if not line[0].finished(enough)]
+        able = [line for line in self.lines if not line[0].settled(goal - line[1], enough)]
         best, offset = max(able, key=lambda line: line[0].value + line[1])
         return best.look(most, goal - offset, enough)

@@ -65,13 +65,9 @@ def options_of(families: tuple[Family, ...], arrays: Ints, precisions: tuple[str
 
 
 def realised(family: Family, genes: Genes, precisions: tuple[str, ...], arrays: Ints) -> OptionSet:
-    """The options that `genes` stand for, of those that fit the chip alone.
-
-    Rounds are for rewriting: where nothing is, one round of larger parts is no worse (`tables.Pricer`).
-    """
+    """The options that `genes` stand for, of those that fit the chip alone; several rounds only where they rewrite."""
     if family.rounds > 1:
-        rewritten = np.array([table.mode == REWRITTEN for table in family.tables])
-        genes = genes.take(np.any((genes.table >= 0) & rewritten[genes.table], axis=1))
+        genes = genes.take(family.rewrites(genes.table))
     return fitting(priced(family, genes, precisions), arrays)
 
 

@@ -1,6 +1,7 @@
 """The placement problem as numbers: operators, their options, the chip's arrays, an objective.
 
-**Plan space.** Operators run one after another. An operator runs in `rounds` r >= 1 equal rounds; in every round its
+**Plan space.** Operators run one after another. An operator runs in `rounds` r >= 1 equal rounds, in more than one only
+where some of its weights are rewritten: else there is nothing to wait for between rounds. In every round its
 outputs are shared by at most one *part* per tier. A part is *resident* (arrays of its own in each round, programmed
 once at power-up), *rewritten* (programmed at each execution, just before use, into arrays of the tier's scratch pool)
 or *streamed* (the tier has no arrays). A part has its copies and its precision. Rounds are equal: the same parts in
@@ -92,6 +93,12 @@ class Family:
     outputs: int
     last: int
     tables: tuple[PartTable, ...]
+
+    def rewrites(self, tables: Ints) -> Bools:
+        """[row]: whether one of the tables, by index and -1 for none, rewrites weights. `tables` is [row, tier]."""
+        rewritten = np.array([table.mode == REWRITTEN for table in self.tables])
+        result: Bools = np.any((tables >= 0) & rewritten[tables], axis=1)
+        return result
 
 
 _NO_BUSY: Ints = np.zeros((0, 0), np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 from .boxes import ARRAY_PARTS, INTERVALS, BoxSearch, OpenBoxes, Reads, Variant
 from .cells import cut, first_cells, set_bounds, thetas
 from .parts import Prices, part_at, part_sets
-from .problem import REWRITTEN, STREAMED, Family, Floats, Ints
+from .problem import STREAMED, Family, Floats, Ints
 
 LEVELS = ((32, 16), (8, 64))
 """For each level into how many cells each cell is cut, and the most rows of a table that are looked at."""
@@ -29,7 +29,7 @@ ROWS = 2**30
 
 
 class RoundBound:
-    """At most what one round of `total` outputs costs at `prices`, and at most `target`."""
+    """A lower bound of what one round of `total` outputs costs at `prices`, at most `target`."""
 
     def __init__(self, family: Family, total: int, prices: Prices, target: float) -> None:
         self.family, self.total, self.prices, self.target = family, total, prices, target
@@ -37,12 +37,12 @@ class RoundBound:
         self.start = int(self.low[0])
         self.sets = part_sets(family.tables)
         if family.rounds > 1:
-            # Where nothing is rewritten, one round is no worse.
-            rewritten = np.array([table.mode == REWRITTEN for table in family.tables])
-            self.sets = self.sets[np.any((self.sets >= 0) & rewritten[self.sets], axis=1)]
+            self.sets = self.sets[family.rewrites(self.sets)]
         self.of_sets: Floats = np.full((len(self.sets), len(self.low)), -np.inf)
         """[set, cell]: bounds; infinite where the set's plans of the cell are in boxes."""
         self.boxes = OpenBoxes()
+        self.idle = (-np.inf, np.inf)
+        """Goal and `enough` of a look that changed nothing."""
         self.level = 0
         self.levels = LEVELS
         if any(len(t.outputs) > INTERVALS for t in family.tables if t.mode != STREAMED):
@@ -53,9 +53,10 @@ class RoundBound:
         """The bound so far."""
         return min(self.target, float(self.of_sets.min()), self.boxes.bound)
 
-    def finished(self, enough: float) -> bool:
-        """Whether no longer look betters it by more than a share of `enough`."""
-        return self.boxes.stuck is not None and self.boxes.stuck <= enough
+    def settled(self, goal: float, enough: float) -> bool:
+        """Whether a look with these would change nothing."""
+        stuck = self.boxes.stuck is not None and self.boxes.stuck <= enough
+        return self.value >= goal or stuck or (self.idle[0] >= goal and self.idle[1] <= enough)
 
     def below(self, goal: float) -> tuple[Ints, Ints]:
         """Times [lo, hi) at which a plan may cost less than `goal`."""
@@ -72,13 +73,16 @@ class RoundBound:
             self.level += 1
 
     def look(self, most: int, goal: float, enough: float) -> int:
-        """Looks into cells below `goal` by at most about `most` boxes more; how many these were.
+        """Looks into cells below `goal` by about `most` boxes more; how many these were.
 
         A box that can gain less than a share of `enough` is not halved.
         """
         self.cut(len(self.levels), goal)
         entered = self._enter(goal)
-        return entered + self.boxes.halve(goal, enough, most - entered)
+        made = entered + self.boxes.halve(goal, enough, most - entered)
+        if made == 0:
+            self.idle = (goal, enough)
+        return made
 
     def _cut(self, split: int, rows: int, goal: float) -> None:
         family, prices = self.family, self.prices

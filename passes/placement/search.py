@@ -134,7 +134,8 @@ class Search:
     ) -> tuple[float, list[OperatorBound]]:
         """The least of a latency + b energy over all plans; and the operators' bounds in the first leaf.
 
-        A bound of `goal` is enough: operators are looked into, the loosest first, until the bound is there. Every
+        A bound of `goal` is enough: operators are looked into, the loosest first, until the bound is there, or those
+        left have little to give. Without a goal all are, until they are close to what the options allow. Every
         number on the way is a bound by itself, so that where it stops does not matter for its truth.
         """
         constant, many = self.constant(a, b), self.pool.multiplicity
@@ -152,7 +153,8 @@ class Search:
                 order = np.argsort(-many * (leaf.least - found), kind="stable")
                 for i, k in enumerate(order.tolist()):
                     missing = least - (float(many @ found) + rest)
-                    if float(many[order[i:]] @ (leaf.least - found)[order[i:]]) <= LITTLE * max(missing, 0.0):
+                    left = float(many[order[i:]] @ (leaf.least - found)[order[i:]])
+                    if missing <= 0 or left <= LITTLE * (missing if np.isfinite(missing) else 0.0):
                         break
                     needed = found[k] + missing * (1 + WHOLE) / many[k]
                     if found[k] < min(needed, leaf.least[k] * (1 - CLOSE)):

@@ -43,8 +43,7 @@ class Pricer(Protocol):
     What the bound rests on: time and arrays do not fall when outputs grow. Of parts that take arrays neither does
     energy, and between numbers of outputs that fill arrays, energy and shared time are concave in outputs (say linear);
     what is streamed may have any energy. Energy, arrays and shared time do not fall when copies grow; time depends on
-    copies through ceil(vectors / copies) and through what does not fall when copies grow. Outputs in one part take no
-    longer, and no more energy and arrays, than in several one after the other.
+    copies through ceil(vectors / copies) and through what does not fall when copies grow.
     """
 
     @property
