@@ -1,5 +1,6 @@
 """`exact` on problems small enough to enumerate: the optimum of given options, the bound over every plan."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from placement_toy import (
     undominated,
 )
 
+from h3c.passes.placement.feasible import first_plan
 from h3c.passes.placement.problem import (
     OBJECTIVES,
     OptionSet,
@@ -28,6 +30,7 @@ from h3c.passes.placement.problem import (
     load,
     save,
 )
+from h3c.passes.placement.search import FULL, PEEK, Search
 from h3c.passes.placement.strategies import run, strategies
 
 EXAMPLES = settings(
@@ -147,3 +150,12 @@ def test_a_struck_time_limit_is_said_and_leaves_a_valid_bound() -> None:
     assert hurried.bound <= patient.value <= hurried.value
     assert patient.bound <= patient.value
     assert evaluate(hurried.problem, hurried.plan.counts) == hurried.plan
+
+
+def test_a_bound_without_a_goal_is_looked_for_as_deep_as_one_with_a_goal_out_of_reach() -> None:
+    problem = toy_problem(*toy_chip(), "latency", 10.0)
+    search = Search(problem, first_plan(problem, 10), time.monotonic() + 60)
+    leaves = search.leaves(1.0, 0.0)
+    without, _ = search.hard(leaves, 1.0, 0.0, FULL)
+    within, _ = search.hard(leaves, 1.0, 0.0, FULL, search.soft(leaves, 1.0, 0.0))
+    assert search.hard(leaves, 1.0, 0.0, PEEK)[0] < without == within
