@@ -48,10 +48,12 @@ def random_case(seed: int) -> Case | None:
     prices = Prices(per_ps, per_pj, np.array(resident), np.array(rewritten), np.array(written), arrays, arrays)
     losses = rng.integers(0, 6, (len(toys), outputs)) * rng.integers(0, 5, len(toys))[:, None]
     curve = LossCurve.of(losses.astype(np.float64), ordered=False)
-    per_loss = float(rng.choice([0.0, 20.0]))
+    per_loss = float(rng.choice([0.0, 20.0, 200.0]))
     if per_loss:
         slopes, offsets = curve.lines
-        lines = [LossLine(per_loss * slopes[i], per_loss * float(offsets[i])) for i in range(min(3, len(offsets)))]
+        lines = [
+            LossLine(per_loss * slopes[i], per_loss * float(offsets[i])) for i in rng.permutation(len(offsets))[:3]
+        ]
         prices = replace(prices, losses=(LossLine(np.zeros(len(toys)), 0.0), *lines))
     least, found = np.inf, families(pricer, product)
     for family in found:
