@@ -6,10 +6,11 @@ from xdsl.dialects.builtin import ModuleOp
 
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.errors import InputError
-from .place_parts import PlaceParts, give_parts, solution
+from .place_parts import PlaceParts, solution
 from .placement.mixed import lionheart
 from .placement.problem import PlacementError, Plan, Problem
 from .placement.strategies import DIGITAL, Outcome
+from .simulated_plan import give_parts
 from .verify_placement import SOLUTION
 
 MeasuredLoss = Callable[[ModuleOp], float]

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Literal
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, StringAttr
+from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
 from xdsl.ir import Block
 from xdsl.passes import ModulePass
 
 from ..dialects.constants import type_of
-from ..dialects.h3 import ConvOp, MatmulOp, PartAttr, WeightOp
+from ..dialects.h3 import ConvOp, MatmulOp, WeightOp
 from ..dialects.text import escape
 from ..dialects.tile import LoadOp, StoreOp
 from ..dialects.values import buffer, placed, tensor_type
@@ -21,14 +22,12 @@ from ..runtime_sim.cost import closed_form_ps, total_energy_pj
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.kinds.digital import Digital
 from ..runtime_sim.product import Product, product_of
-from ..runtime_sim.timing import Timing, name_of, simulate
+from ..runtime_sim.timing import name_of
 from ..runtime_sim.walk import main_function
 from ..runtime_sim.weights import STORE
 from ..runtime_sim.work import work_of
-from .assign_arrays import AssignArrays
 from .explanation import EXPLAIN, explanation
-from .lower_to_tile import LowerToTile
-from .placement.assemble import PlacedPart, best_orders, build_problem, orders_of, parts_of, predicted_loss
+from .placement.assemble import best_orders, build_problem, orders_of, predicted_loss
 from .placement.constraints import Constraints, constrained
 from .placement.evolutionary import Evolution
 from .placement.losses import Losses
@@ -41,6 +40,7 @@ from .segment_problem import segment_tiers
 from .segment_strategies import Segmented, Wanted, forget_segments, place_segments
 from .segmentation.strategies import STRATEGIES
 from .sensitivities import read_sensitivities
+from .simulated_plan import MatrixOps, give_parts, simulated_plan, simulated_plan_below
 from .solution import solution_attr
 from .strategy_names import Strategy
 from .tile_pieces import digital_op
@@ -48,8 +48,6 @@ from .units import Unit, units_of
 from .unsegmented import best_unsegmented
 from .value_places import ValuePlaces, place_values
 from .verify_placement import SOLUTION
-
-MatrixOps = list[MatmulOp | ConvOp]
 
 SEEDED = ("random", "nsga2", "h3pimap")
 SENSITIVE = ("row-remap", "h3pimap")
@@ -180,7 +178,12 @@ class PlaceParts(ModulePass):
     def _is_better(self, module: ModuleOp, chip: Chip, wanted: Wanted, best: Segmented | None, *, plain: bool) -> bool:
         """Place a module without segments, if that is better than `best`: all tiers and the digital unit take part.
         Where weights have to be loaded it seldom is."""
-        beaten = float("inf") if best is None else wanted.value(best.timing)
+        beaten = inf if best is None else wanted.value(best.timing)
+
+        def value(problem: Problem, plan: Plan, most: float) -> float:
+            timing = simulated_plan_below(module, operators, problem, plan, chip, most if wanted.is_plain else inf)
+            return inf if timing is None else wanted.value(timing)
+
         forget_segments(module)
         try:
             operators, products, problem = self.problem(module, chip)
@@ -188,7 +191,7 @@ class PlaceParts(ModulePass):
             found = best_unsegmented(
                 problem,
                 lambda each: run(each, self._strategy(chip), self.time_limit, extras),
-                lambda each, plan: wanted.value(simulated_plan(module, operators, each, plan, chip)),
+                value,
                 beaten,
                 finely=not plain,
                 only_if_near=plain and best is not None and not best.plan.resident,
@@ -337,21 +340,6 @@ def _least_simulated(module: ModuleOp, operators: MatrixOps, outcome: Outcome, c
     return outcome if plan is outcome.plan else outcome.keeping(kept, plan)
 
 
-def simulated_plan(module: ModuleOp, operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> Timing:
-    """What `plan` takes when it is lowered and run; leaves the plan's parts on `operators`, those of `module`."""
-    give_parts(operators, problem, plan, chip)
-    copy = module.clone()
-    for lower in (LowerToTile(), AssignArrays()):
-        lower.apply(Context(), copy)
-    return simulate(copy)
-
-
-def give_parts(operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> None:
-    """Write the parts that a plan gives each operator."""
-    for op, parts in zip(operators, parts_of(problem, plan), strict=True):
-        op.parts = ArrayAttr([_part(part, chip) for part in parts])
-
-
 def give_orders(operators: MatrixOps, orders: Sequence[Ints | None]) -> None:
     """Let the parts of each operator be ranges of its outputs in an order: an entry of the weight store."""
     for op, order in zip(operators, orders, strict=True):
@@ -365,20 +353,6 @@ def give_orders(operators: MatrixOps, orders: Sequence[Ints | None]) -> None:
         assert block is not None
         block.insert_op_before(made, op)
         op.put_in_order(made.result)
-
-
-def _part(part: PlacedPart, chip: Chip) -> PartAttr:
-    """The part in IR, where a tier's first mode goes without saying."""
-    is_first = part.precision == chip.tier(part.tier).precisions()[0].name
-    return PartAttr.of(
-        part.tier,
-        part.first,
-        part.last,
-        copies=part.copies,
-        segment=part.segment,
-        rewritten=part.rewritten,
-        precision="" if is_first else part.precision,
-    )
 
 
 def solution(outcome: Outcome, strategy: str) -> DictionaryAttr:

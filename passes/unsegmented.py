@@ -30,36 +30,41 @@ class Unsegmented:
 def best_unsegmented(
     problem: Problem,
     solve: Callable[[Problem], Outcome],
-    value: Callable[[Problem, Plan], float],
+    value: Callable[[Problem, Plan, float], float],
     beaten: float,
     *,
     finely: bool,
     only_if_near: bool,
 ) -> Unsegmented | None:
-    """The best of the plans without segments, by `value`: what a simulation says of a plan.
+    """The best of the plans without segments, by `value`: what a simulation says of a plan, or infinite where that is
+    not below its last argument. None if none is better than `beaten` (a worse one may be told).
 
     `finely`: also the plan over all options that the solver can make. `only_if_near`: none if the first is more than
     `NEAR` worse than `beaten`, or bound to be slower by what it keeps busy, without another look. PlacementError if
     there is none within the problem's limits.
     """
     best: Unsegmented | None = None
-    refusal = PlacementError("expected a plan without segments, found none")
+    refusal: PlacementError | None = PlacementError("expected a plan without segments, found none")
     for each in _problems(problem, finely=finely):
         try:
             outcome = solve(each)
         except PlacementError as error:
-            refusal = error
+            refusal = refusal and error
             continue
+        refusal = None
         if only_if_near and best is None and _busiest_ns(outcome.problem, outcome.plan) > beaten:
             return None
         for kept, plan in [(outcome.kept, outcome.plan), *(() if only_if_near else outcome.near)]:
-            found = value(outcome.problem, plan)
-            if best is None or found < best.value:
+            most = best.value if best is not None else beaten * (1 + NEAR) if only_if_near else beaten
+            found = value(outcome.problem, plan, most)
+            if found < most:
                 best = Unsegmented(outcome if plan is outcome.plan else outcome.keeping(kept, plan), found)
-        if only_if_near and best is not None and best.value > beaten * (1 + NEAR):
+        if only_if_near and best is None:
             return None
-    if best is None:
+    if refusal is not None:
         raise refusal
+    if best is None:
+        return None
     proven_of = replace(best.outcome.problem, objective=problem.objective)
     # What the solver proved holds for operators that follow each other; overlapping may beat it.
     outcome = replace(best.outcome, problem=proven_of, bound=None, gap=None, status="feasible")

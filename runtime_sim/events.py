@@ -63,10 +63,11 @@ class Run:
 class Schedule:
     """When everything happened, counted from 0."""
 
+    starts_ps: tuple[int, ...]
     ends_ps: tuple[int, ...]
-    """The end of each job; of one without stages, the time when what it waits for is there."""
+    """The end of each job; of one without stages, whose start it is too, when what it waits for is there."""
     runs: tuple[Run, ...]
-    """On each resource in the order of time."""
+    """On each resource in the order of time; none if they were not asked for."""
 
     @property
     def end_ps(self) -> int:
@@ -86,60 +87,70 @@ def alone(job: Job) -> Schedule:
         start, passed, slowest = passed, passed + tau, max(slowest, tau)
         end = passed + (job.chunks - 1) * slowest
         runs.append(Run(0, resource, start, end, tau * job.chunks, job.chunks))
-    return Schedule((end,), tuple(runs))
+    return Schedule((0,), (end,), tuple(runs))
 
 
-def simulate(jobs: Sequence[Job]) -> Schedule:
-    """All jobs from time 0, each as soon as it may."""
+def simulate(jobs: Sequence[Job], *, record: bool = True) -> Schedule:
+    """All jobs from time 0, each as soon as it may; only with `record` are there runs."""
     engine = _Engine(jobs)
-    runs: dict[str, list[Run]] = {}
-    for task in engine.run():
-        resource = jobs[task.job].stages[task.stage][0]
-        on_resource = runs.setdefault(resource, [])
-        last = on_resource[-1] if on_resource else None
-        took = task.end_ps - task.start_ps
-        if last is not None and last.job == task.job:
-            on_resource[-1] = Run(last.job, resource, last.start_ps, task.end_ps, last.busy_ps + took, last.chunks + 1)
-        else:
-            on_resource.append(Run(task.job, resource, task.start_ps, task.end_ps, took, 1))
-    return Schedule(tuple(engine.ends), tuple(run for name in sorted(runs) for run in runs[name]))
+    engine.run()
+    starts = [
+        engine.starts[first] if job.stages else end
+        for job, first, end in zip(jobs, engine.first, engine.ends, strict=True)
+    ]
+    return Schedule(tuple(starts), tuple(engine.ends), engine.runs() if record else ())
 
 
 def simulate_tasks(jobs: Sequence[Job]) -> list[Task]:
     """The tasks of `simulate`, in the order in which they started."""
-    return _Engine(jobs).run()
+    engine = _Engine(jobs)
+    engine.run()
+    return engine.tasks()
 
 
 class _Engine:
-    """The state of one simulation. Tasks are numbered in the order of creation."""
+    """One simulation. Tasks are numbered job by job, chunk by chunk, stage by stage: of what is ready, the lowest
+    number goes first.
+
+    What is known of tasks is in lists by number rather than in objects: long plans have a million of them.
+    """
 
     def __init__(self, jobs: Sequence[Job]):
         self.jobs = jobs
+        self.names = sorted({name for job in jobs for name, _ in job.stages})
         self.first: list[int] = []
         """The first task of each job; a job without stages is one task that takes no time."""
-        self.tasks: list[tuple[int, int, int]] = []
+        self.resources: list[int] = []
+        """Of each task, into `names`; -1: none."""
+        self.took: list[int] = []
+        self.starts: list[int] = []
         self.missing: list[int] = []
         """For each task, how many others it still waits for."""
+        self.next_stage: list[int] = []
+        """The next task of the same chunk; `next_chunk` that of the same stage. 0: there is none."""
+        self.next_chunk: list[int] = []
         self.gated: dict[int, list[int]] = {}
         """Tasks of other jobs that wait for a task."""
-        self.taus = [[job.tau(stage) for stage in range(len(job.stages))] for job in jobs]
         self.ends = [0] * len(jobs)
-        self.queues: dict[str, list[int]] = {name: [] for job in jobs for name, _ in job.stages}
-        self.free = dict.fromkeys(self.queues, True)
-        self.touched: dict[str, None] = {}
-        for index, job in enumerate(jobs):
-            self._create(index, job)
+        number = {name: index for index, name in enumerate(self.names)}
+        for job in jobs:
+            self._create(job, [number[name] for name, _ in job.stages] or [-1])
         for index, job in enumerate(jobs):
             self._gate(index, job)
 
-    def _create(self, index: int, job: Job) -> None:
-        first, stages = len(self.tasks), max(1, len(job.stages))
+    def _create(self, job: Job, resources: list[int]) -> None:
+        first, stages = len(self.took), len(resources)
         chunks = job.chunks if job.stages else 1
+        end = first + stages * chunks
         self.first.append(first)
-        for chunk in range(chunks):
-            for stage in range(stages):
-                self.tasks.append((index, chunk, stage))
-                self.missing.append((chunk > 0) + (stage > 0))
+        self.resources += resources * chunks
+        self.took += ([job.tau(stage) for stage in range(len(job.stages))] or [0]) * chunks
+        self.starts += [0] * (end - first)
+        self.missing += [0, *[1] * (stages - 1), *[1, *[2] * (stages - 1)] * (chunks - 1)]
+        follows = list(range(first + 1, end + 1))
+        follows[stages - 1 :: stages] = [0] * chunks
+        self.next_stage += follows
+        self.next_chunk += [*range(first + stages, end), *[0] * stages]
 
     def _gate(self, index: int, job: Job) -> None:
         """What the job waits for."""
@@ -155,57 +166,83 @@ class _Engine:
                 self.gated.setdefault(gate, []).append(first + chunk * stages)
                 self.missing[first + chunk * stages] += 1
 
-    def run(self) -> list[Task]:
-        """Simulate to the end; the tasks that took time, in the order in which they started."""
-        events: list[tuple[int, int]] = []
-        done: list[Task] = []
-        now = 0
-        for task in [task for task, count in enumerate(self.missing) if count == 0]:
-            self._ready(task, now)
+    def run(self) -> None:
+        """Simulate to the end."""
+        resources, took, starts, missing = self.resources, self.took, self.starts, self.missing
+        next_stage, next_chunk, gated, count = self.next_stage, self.next_chunk, self.gated, len(self.took)
+        queues: list[list[int]] = [[] for _ in self.names]
+        free = [True] * len(queues)
+        last = dict(zip([*(first - 1 for first in self.first[1:]), count - 1], range(len(self.jobs)), strict=False))
+        events: list[int] = []
+        """When what runs ends, as time x count + task."""
+        touched: list[int] = []
+        """Resources that became free, or that something is ready for."""
+        now, done = 0, list[int]()
+        let = [task for task, left in enumerate(missing) if left == 0]
         while True:
-            for resource in self.touched:
-                queue = self.queues[resource]
-                if queue and self.free[resource]:
-                    task = heappop(queue)
-                    job, chunk, stage = self.tasks[task]
-                    end = now + self.taus[job][stage]
-                    self.free[resource] = False
-                    heappush(events, (end, task))
-                    done.append(Task(job, chunk, stage, now, end))
-            self.touched.clear()
+            for task in let:
+                at = resources[task]
+                if at < 0:
+                    done.append(task)
+                else:
+                    heappush(queues[at], task)
+                    touched.append(at)
+            let = []
+            for task in done:
+                after, beside = next_stage[task], next_chunk[task]
+                if after:
+                    missing[after] -= 1
+                    if not missing[after]:
+                        let.append(after)
+                if beside:
+                    missing[beside] -= 1
+                    if not missing[beside]:
+                        let.append(beside)
+                elif not after:
+                    self.ends[last[task]] = now
+                if task in gated:
+                    for waiting in gated[task]:
+                        missing[waiting] -= 1
+                        if not missing[waiting]:
+                            let.append(waiting)
+            done = []
+            if let:
+                continue
+            for at in touched:
+                if free[at] and queues[at]:
+                    task = heappop(queues[at])
+                    free[at] = False
+                    starts[task] = now
+                    heappush(events, (now + took[task]) * count + task)
+            touched = []
             if not events:
-                return done
-            now = events[0][0]
-            while events and events[0][0] == now:
-                task = heappop(events)[1]
-                job, _, stage = self.tasks[task]
-                resource = self.jobs[job].stages[stage][0]
-                self.free[resource] = True
-                self.touched[resource] = None
-                self._complete(task, now)
+                return
+            now = events[0] // count
+            until = (now + 1) * count
+            while events and events[0] < until:
+                task = heappop(events) - now * count
+                free[resources[task]] = True
+                touched.append(resources[task])
+                done.append(task)
 
-    def _ready(self, task: int, now: int) -> None:
-        job, _, stage = self.tasks[task]
-        if not self.taus[job]:
-            self._complete(task, now)
-            return
-        resource = self.jobs[job].stages[stage][0]
-        heappush(self.queues[resource], task)
-        self.touched[resource] = None
+    def tasks(self) -> list[Task]:
+        """Those that took time, in the order in which they started."""
+        found: list[Task] = []
+        for index, (job, first) in enumerate(zip(self.jobs, self.first, strict=True)):
+            for number in range(job.chunks * len(job.stages)):
+                chunk, stage = divmod(number, len(job.stages))
+                start = self.starts[first + number]
+                found.append(Task(index, chunk, stage, start, start + self.took[first + number]))
+        return sorted(found, key=lambda task: task.start_ps)
 
-    def _complete(self, task: int, now: int) -> None:
-        job, chunk, stage = self.tasks[task]
-        stages = len(self.taus[job])
-        self.ends[job] = now
-        if stage + 1 < stages:
-            self._let(task + 1, now)
-        if stages and chunk + 1 < self.jobs[job].chunks:
-            self._let(task + stages, now)
-        for waiting in self.gated.get(task, ()):
-            self._let(waiting, now)
-
-    def _let(self, task: int, now: int) -> None:
-        """One of those that `task` waits for is done."""
-        self.missing[task] -= 1
-        if self.missing[task] == 0:
-            self._ready(task, now)
+    def runs(self) -> tuple[Run, ...]:
+        """By resource, in the order of time."""
+        runs: dict[str, list[Run]] = {name: [] for name in self.names}
+        for task in self.tasks():
+            name, took = self.jobs[task.job].stages[task.stage][0], task.end_ps - task.start_ps
+            last = runs[name][-1] if runs[name] else None
+            if last is not None and last.job == task.job:
+                runs[name][-1] = Run(task.job, name, last.start_ps, task.end_ps, last.busy_ps + took, last.chunks + 1)
+            else:
+                runs[name].append(Run(task.job, name, task.start_ps, task.end_ps, took, 1))
+        return tuple(run for name in self.names for run in runs[name])

@@ -2,15 +2,13 @@
 
 On a sequential chip steps follow each other. In a step, ops that share no resource and do not wait for each other run
 side by side: one that has all its resources to itself takes its closed form, which the event engine would find too;
-others go through the engine. On a pipelined chip the same holds of whole segments (module `flow`). Steps or segments
-that ask the same of the chip (the layers of a transformer) are simulated once.
+others go through the engine (module `schedules`). On a pipelined chip the same holds of whole segments (module `flow`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from math import fsum
+from math import fsum, inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +24,10 @@ from .chip import Chip
 from .chip_ir import chip_from_ir
 from .cost import COMPONENTS, SHARED_PORTS
 from .errors import InputError
-from .events import After, Job, Run, alone
-from .events import simulate as simulate_jobs
+from .events import After, Job
 from .flow import indices_of, pipelined_jobs, producers
 from .rounds import round_writes
+from .schedules import least_ps, scheduled
 from .walk import ConstantLike, Visitor, walk
 from .work import OpWork, is_in_place, widened_chip, work_of
 
@@ -114,13 +112,31 @@ def simulate(module: ModuleOp, *, record: bool = False) -> Timing:
 
     Only with `record` are there `intervals`, for a trace.
     """
+    timing = _simulated(module, record, inf)
+    assert timing is not None
+    return timing
+
+
+def simulate_below(module: ModuleOp, most_ns: float) -> Timing | None:
+    """As `simulate`; None, sooner, where an execution takes `most_ns` or longer."""
+    return _simulated(module, False, most_ns)
+
+
+def _simulated(module: ModuleOp, record: bool, most_ns: float) -> Timing | None:
     chip = chip_from_ir(module)
     plan = _Plan(chip)
     walk(module, plan)
     once, each = _Timeline(chip, record), _Timeline(chip, record)
-    for index, ops in plan.segments:
-        (once if index is None else each).segment(index, ops)
-    return _timing(chip, plan, once, each)
+    batches = [(index, batch) for index, ops in plan.segments for batch in _batches(chip, ops)]
+    timed = most_ns < inf
+    leasts = [least_ps(batch.jobs) if timed and index is not None else 0 for index, batch in batches]
+    left = sum(leasts)
+    for (index, batch), least in zip(batches, leasts, strict=True):
+        if each.now_ps + left >= most_ns * 1000:
+            return None
+        (once if index is None else each).run(index, batch)
+        left -= least
+    return None if each.now_ps >= most_ns * 1000 else _timing(chip, plan, once, each)
 
 
 class _Plan(Visitor):
@@ -207,15 +223,35 @@ class _Plan(Visitor):
         """Takes nothing."""
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Ops that begin when all before them have ended; `owners` has the member that each job is of."""
+
+    members: Sequence[tuple[StepOp, OpWork]]
+    jobs: tuple[Job, ...]
+    owners: Sequence[int]
+
+
+def _batches(chip: Chip, ops: Sequence[tuple[StepOp, OpWork]]) -> Iterator[_Batch]:
+    """A segment, whose steps follow each other; on a pipelined chip all of it at once."""
+    if chip.schedule == "pipelined":
+        yield _Batch(ops, *pipelined_jobs(chip, ops))
+        return
+    for _, pairs in groupby(sorted(ops, key=lambda pair: pair[0].at), key=lambda pair: pair[0].at):
+        members = list(pairs)
+        positions = {op: position for position, (op, _) in enumerate(members)}
+        jobs = tuple(_job(op, work, positions) for op, work in members)
+        yield _Batch(members, jobs, range(len(jobs)))
+
+
 class _Timeline:
-    """Steps one after the other."""
+    """Batches one after the other."""
 
     def __init__(self, chip: Chip, record: bool):
         self.chip = chip
         self.record = record
         self.pipelined = chip.schedule == "pipelined"
         self.now_ps = 0
-        self.segments = 0
         self.writes = False
         self.works: list[OpWork] = []
         self.busy_ps = dict.fromkeys(chip.tiers, 0)
@@ -226,39 +262,23 @@ class _Timeline:
         self.operations: list[OpTiming] = []
         self.intervals: list[Interval] = []
 
-    def segment(self, index: int | None, ops: Sequence[tuple[StepOp, OpWork]]) -> None:
-        self.segments += not self.pipelined or any(isinstance(op, MvmOp) for op, _ in ops)
-        if self.pipelined:
-            self._together(index, ops, *pipelined_jobs(self.chip, ops))
-            return
-        for _, pairs in groupby(sorted(ops, key=lambda pair: pair[0].at), key=lambda pair: pair[0].at):
-            members = list(pairs)
-            positions = {op: position for position, (op, _) in enumerate(members)}
-            jobs = tuple(_job(op, work, positions) for op, work in members)
-            self._together(index, members, jobs, range(len(jobs)))
-
-    def _together(
-        self, index: int | None, members: Sequence[tuple[StepOp, OpWork]], jobs: tuple[Job, ...], owners: Sequence[int]
-    ) -> None:
-        """Ops that begin when all before them have ended; `owners` has the member that each job is of."""
-        job_ends, runs = _simulated(jobs)
-        ends = [0] * len(members)
-        for owner, end in zip(owners, job_ends, strict=True):
+    def run(self, index: int | None, batch: _Batch) -> None:
+        """The next batch, of segment `index`."""
+        schedule = scheduled(batch.jobs, self.record)
+        ends = [0] * len(batch.members)
+        for owner, end in zip(batch.owners, schedule.ends_ps, strict=True):
             ends[owner] = max(ends[owner], end)
         offset, base = len(self.operations), self.now_ps
         starts = list(ends)
-        for run in runs:
-            owner = owners[run.job]
-            starts[owner] = min(starts[owner], run.start_ps)
-            work = members[owner][1]
-            if work.tier is not None and run.resource.partition(" ")[0] in (work.tier, f"{work.tier}.arrays"):
-                self.busy_ps[work.tier] += run.busy_ps * max(1, work.arrays)
-            if self.pipelined or run.resource in SHARED_PORTS:
-                self._take(run.resource, run.busy_ps)
-            if self.record:
-                span = (base + run.start_ps, base + run.end_ps)
-                self.intervals.append(Interval(run.resource, offset + owner, *span, run.busy_ps, run.chunks))
-        for (op, work), start, end in zip(members, starts, ends, strict=True):
+        for job, owner, start in zip(batch.jobs, batch.owners, schedule.starts_ps, strict=True):
+            starts[owner] = min(starts[owner], start)
+            self._busy(batch.members[owner][1], job)
+        for run in schedule.runs:
+            span = (base + run.start_ps, base + run.end_ps)
+            self.intervals.append(
+                Interval(run.resource, offset + batch.owners[run.job], *span, run.busy_ps, run.chunks)
+            )
+        for (op, work), start, end in zip(batch.members, starts, ends, strict=True):
             energy = {part: float(pj) for part, pj in work.work.energy_pj.items()}
             span = ((base + start) / 1000, (base + end) / 1000)
             self.operations.append(OpTiming(name_of(op), op.name, work.tier, index, op.at, *span, energy))
@@ -267,6 +287,15 @@ class _Timeline:
             if work.tier is not None and not self.pipelined:
                 self._take(work.tier, end - start)
         self.now_ps += max(ends, default=0)
+
+    def _busy(self, work: OpWork, job: Job) -> None:
+        """Adds up what a job keeps busy."""
+        for stage, (resource, _) in enumerate(job.stages):
+            ps = job.tau(stage) * job.chunks
+            if work.tier is not None and resource.partition(" ")[0] in (work.tier, f"{work.tier}.arrays"):
+                self.busy_ps[work.tier] += ps * max(1, work.arrays)
+            if self.pipelined or resource in SHARED_PORTS:
+                self._take(resource, ps)
 
     @property
     def period_ps(self) -> int:
@@ -305,53 +334,6 @@ def _job(op: StepOp, work: OpWork, positions: Mapping[StepOp, int]) -> Job:
     return Job(stages, int(work.work.chunks), waits)
 
 
-@lru_cache(maxsize=1024)
-def _simulated(jobs: tuple[Job, ...]) -> tuple[tuple[int, ...], tuple[Run, ...]]:
-    """(the end of each job, runs) of one step, from 0."""
-    ends, runs = [0] * len(jobs), list[Run]()
-    for group in _groups(jobs):
-        if len(group) == 1:
-            schedule = alone(jobs[group[0]])
-        else:
-            inner = {job: position for position, job in enumerate(group)}
-            schedule = simulate_jobs(
-                [
-                    replace(jobs[job], after=tuple(replace(after, job=inner[after.job]) for after in jobs[job].after))
-                    for job in group
-                ]
-            )
-        for job, end in zip(group, schedule.ends_ps, strict=True):
-            ends[job] = end
-        runs.extend(
-            Run(group[run.job], run.resource, run.start_ps, run.end_ps, run.busy_ps, run.chunks)
-            for run in schedule.runs
-        )
-    return tuple(ends), tuple(runs)
-
-
-def _groups(jobs: Sequence[Job]) -> list[list[int]]:
-    """Jobs that share a resource or wait for each other, each group in order."""
-    leader = list(range(len(jobs)))
-
-    def find(job: int) -> int:
-        while leader[job] != job:
-            leader[job] = leader[leader[job]]
-            job = leader[job]
-        return job
-
-    owner: dict[str, int] = {}
-    for index, job in enumerate(jobs):
-        others = [after.job for after in job.after]
-        others += [owner.setdefault(resource, index) for resource, _ in job.stages]
-        for other in others:
-            a, b = find(index), find(other)
-            leader[max(a, b)] = min(a, b)
-    groups: dict[int, list[int]] = {}
-    for index in range(len(jobs)):
-        groups.setdefault(find(index), []).append(index)
-    return list(groups.values())
-
-
 def _timing(chip: Chip, plan: _Plan, once: _Timeline, each: _Timeline) -> Timing:
     components = each.components()
     setup = Setup(once.now_ps / 1000, fsum(once.components().values()))
@@ -362,7 +344,11 @@ def _timing(chip: Chip, plan: _Plan, once: _Timeline, each: _Timeline) -> Timing
         components=components,
         tiers=_tiers(chip, plan, each),
         setup=setup,
-        segments=each.segments,
+        segments=sum(
+            chip.schedule != "pipelined" or any(isinstance(op, MvmOp) for op, _ in ops)
+            for index, ops in plan.segments
+            if index is not None
+        ),
         mode_switches=plan.switched,
         operations=tuple(each.operations),
         intervals=tuple(each.intervals),

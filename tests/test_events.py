@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from h3c.runtime_sim.cost import Work, closed_form_ps
 from h3c.runtime_sim.events import After, Job, alone, simulate, simulate_tasks
+from h3c.runtime_sim.schedules import least_ps, scheduled
 
 RESOURCES = ("dram.read", "a.in", "a.arrays", "a.out", "dram.write", "b.arrays")
 
@@ -103,3 +104,60 @@ def test_a_job_without_work_passes_on_what_it_waits_for():
     jobs = [Job((("a.in", 40),), 4), Job((), 1, (After(0, whole=True),)), Job((("a.in", 8),), 2, (After(1, False),))]
     assert simulate(jobs).ends_ps == (40, 40, 48)
     assert simulate([]).end_ps == 0
+
+
+def served_in_order(jobs: list[Job]) -> tuple[list[int], list[int]]:
+    """(starts, ends) of jobs by looking at all tasks whenever one ends: the rules of the module as they are told."""
+    tasks = [(j, c, s) for j, job in enumerate(jobs) for c in range(job.chunks) for s in range(len(job.stages))]
+    begun, ended = dict[tuple[int, int, int], int](), dict[tuple[int, int, int], int]()
+    now = 0
+    while len(begun) < len(tasks):
+        for j, c, s in tasks:
+            job = jobs[j]
+            runs = [t for t in begun if ended[t] > now and jobs[t[0]].stages[t[2]][0] == job.stages[s][0]]
+            waits = [(j, c, s - 1)] * (s > 0) + [(j, c - 1, s)] * (c > 0)
+            for after in job.after if s == 0 else ():
+                other = jobs[after.job]
+                done = other.chunks if after.whole else -(-(c + 1) * other.chunks // job.chunks)
+                if not after.whole and after.needs is not None:
+                    done = min(other.chunks, after.needs[c])
+                waits.append((after.job, done - 1, len(other.stages) - 1))
+            if (j, c, s) not in begun and not runs and all(ended.get(t, now + 1) <= now for t in waits):
+                begun[j, c, s], ended[j, c, s] = now, now + job.tau(s)
+        now = min((end for end in ended.values() if end > now), default=now)
+    starts = [begun[j, 0, 0] for j in range(len(jobs))]
+    return starts, [ended[j, job.chunks - 1, len(job.stages) - 1] for j, job in enumerate(jobs)]
+
+
+@st.composite
+def windowed_jobs(draw: st.DrawFn) -> list[Job]:
+    """Jobs that do something, on few resources, some of which read a window of what others make."""
+    jobs: list[Job] = []
+    for index in range(draw(st.integers(1, 4))):
+        resources = draw(st.permutations(RESOURCES[:4]))[: draw(st.integers(1, 3))]
+        stages, chunks = tuple((name, draw(st.integers(1, 40))) for name in resources), draw(st.integers(1, 5))
+        after: list[After] = []
+        for other in sorted(draw(st.sets(st.integers(0, index - 1), max_size=2)) if index else ()):
+            needs = tuple(sorted(draw(st.lists(st.integers(1, 6), min_size=chunks, max_size=chunks))))
+            after.append(After(other, draw(st.booleans()), draw(st.sampled_from([None, needs]))))
+        jobs.append(Job(stages, chunks, tuple(after)))
+    return jobs
+
+
+@settings(max_examples=150, deadline=None)
+@given(jobs=windowed_jobs())
+def test_what_is_ready_is_served_in_the_order_of_the_plan(jobs: list[Job]):
+    found = simulate(jobs, record=False)
+    assert (list(found.starts_ps), list(found.ends_ps)) == served_in_order(jobs)
+    assert found.runs == ()
+
+
+@settings(max_examples=150, deadline=None)
+@given(jobs=st.one_of(job_lists(), windowed_jobs()))
+def test_nothing_ends_before_its_least(jobs: list[Job]):
+    schedule = scheduled(tuple(jobs), record=True)
+    assert least_ps(tuple(jobs)) <= schedule.end_ps
+    assert least_ps(tuple(jobs[:1])) == scheduled(tuple(jobs[:1])).end_ps
+    whole = simulate(jobs)
+    assert (schedule.starts_ps, schedule.ends_ps) == (whole.starts_ps, whole.ends_ps)
+    assert sorted(schedule.runs, key=str) == sorted(whole.runs, key=str)

@@ -78,7 +78,7 @@ def test_one_look_is_enough_where_plans_of_segments_are_far_ahead() -> None:
     _, _, problem = PlaceParts().problem(module, chip_from_ir(module))
     looks: list[Problem] = []
 
-    def value(each: Problem, _: Plan) -> float:
+    def value(each: Problem, _: Plan, __: float) -> float:
         looks.append(each)
         return 2e9
 

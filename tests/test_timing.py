@@ -36,7 +36,7 @@ from h3c.runtime_sim.cost import closed_form_ps, price
 from h3c.runtime_sim.digital_cost import digital_work
 from h3c.runtime_sim.errors import InputError
 from h3c.runtime_sim.product import Product
-from h3c.runtime_sim.timing import Timing, simulate
+from h3c.runtime_sim.timing import Timing, simulate, simulate_below
 from h3c.runtime_sim.trace import trace_events, trace_json
 from h3c.runtime_sim.walk import RULES
 from h3c.runtime_sim.work import WORK_RULES, arrays_of_program
@@ -334,6 +334,14 @@ def test_the_same_plan_gives_the_same_trace():
     for tid in threads:
         own = sorted((event["ts"], event["dur"]) for event in spans if event["tid"] == tid)
         assert all(a + duration <= b + 1e-9 for (a, duration), (b, _) in pairwise(own))
+
+
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_a_plan_is_simulated_below_a_time_only_if_it_takes_less(rewritten: bool):
+    plan = split_plan(rewritten)
+    timing = simulate(plan)
+    assert simulate_below(plan, timing.latency_ns + 0.001) == timing
+    assert simulate_below(plan, timing.latency_ns) is None
 
 
 def test_every_op_of_the_dialect_has_its_rules():
