@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -72,23 +74,41 @@ class Pricer(Protocol):
 
 
 def families(pricer: Pricer, product: Any) -> tuple[Family, ...]:
-    """The price tables of `product`, for one round and for every number of rounds worth considering."""
+    """The price tables of `product`, for one round and for every number of rounds worth considering.
+
+    What they have in common is priced once: all outputs of any of them in one call for each kind of part.
+    """
     total, granule = pricer.outputs(product), pricer.granule(product)
     kinds = pricer.kinds(product)
-    result: list[Family] = []
+    sizes: list[tuple[int, int, int]] = []
     for rounds in _round_counts(pricer, product, kinds):
         a_round = granule * -(-total // (granule * rounds))
         last = total - (rounds - 1) * a_round
-        if last <= 0:
-            continue
-        grid = _grid(pricer, product, kinds, a_round, a_round - last)
-        tables = [_table(pricer, product, kind, a_round, grid) for kind in kinds]
-        every = np.arange(granule, a_round + 1, granule, dtype=np.int64)
-        if _uneven(tables, len(every)):
-            tables = [_table(pricer, product, kind, a_round, every) for kind in kinds]
-        tables = [table for table in tables if table is not None]
-        if rounds == 1 or any(table.mode == REWRITTEN for table in tables):
-            result.append(Family(rounds, a_round, last, tuple(tables)))
+        if last > 0:
+            sizes.append((rounds, a_round, last))
+    every = np.arange(granule, max(a_round for _, a_round, _ in sizes) + 1, granule, dtype=np.int64)
+    ends = _filling(pricer, product, kinds, every)
+    grids = [_grid(every[: a_round // granule], ends, a_round - last) for _, a_round, last in sizes]
+    copies = [_copies(pricer, product, kind) for kind in kinds]
+
+    def tables(rows: Sequence[Ints | None]) -> list[list[PartTable | None]]:
+        """For each number of rounds that has rows the table of each kind; none if not even the least part fits."""
+        asked = [grid for grid in rows if grid is not None]
+        prices = [
+            _Prices.of(pricer, product, kind, own, every, asked) if asked and len(own) else None
+            for kind, own in zip(kinds, copies, strict=True)
+        ]
+        return [[each and each.table(grid) for each in prices] if grid is not None else [] for grid in rows]
+
+    of_rounds = tables(grids)
+    counts = [a_round // granule for _, a_round, _ in sizes]
+    uneven = [_uneven(found, count) for found, count in zip(of_rounds, counts, strict=True)]
+    finest = tables([every[:count] if is_uneven else None for count, is_uneven in zip(counts, uneven, strict=True)])
+    result: list[Family] = []
+    for (rounds, a_round, last), coarse, fine in zip(sizes, of_rounds, finest, strict=True):
+        found = tuple(table for table in fine or coarse if table is not None)
+        if rounds == 1 or any(table.mode == REWRITTEN for table in found):
+            result.append(Family(rounds, a_round, last, found))
     return tuple(result)
 
 
@@ -121,21 +141,24 @@ def _uneven(tables: list[PartTable | None], rows: int) -> bool:
     return False
 
 
-def _grid(pricer: Pricer, product: Any, kinds: list[PartKind], total: int, short: int) -> Ints:
-    """Outputs worth giving to an array tier: those that fill its arrays, or leave such a number for another tier.
+def _filling(pricer: Pricer, product: Any, kinds: list[PartKind], every: Ints) -> list[Ints]:
+    """For each kind that writes its arrays anew, the numbers of `every` that fill arrays."""
+    found: list[Ints] = []
+    for kind in kinds:
+        if kind.mode == REWRITTEN:
+            needed = pricer.price(product, kind, every[:, None], np.ones((1, 1), np.int64)).arrays[:, 0]
+            found.append(every[:-1][needed[1:] > needed[:-1]])
+    return found
+
+
+def _grid(every: Ints, filling: list[Ints], short: int) -> Ints:
+    """Of `every` outputs those worth giving to an array tier: those that fill its arrays, or leave such a number for
+    another tier.
 
     `short`: by how much the last round is smaller; a part that bears it must be on the grid too.
     """
-    granule = pricer.granule(product)
-    every = np.arange(granule, total + 1, granule, dtype=np.int64)
-    ends: list[Ints] = [np.array([total], np.int64)]
-    for kind in kinds:
-        if kind.mode not in (REWRITTEN, STREAMED):
-            continue
-        if kind.mode == REWRITTEN:
-            needed = pricer.price(product, kind, every[:, None], np.ones((1, 1), np.int64)).arrays[:, 0]
-            ends.append(every[:-1][needed[1:] > needed[:-1]])
-    marks = np.concatenate(ends)
+    total = int(every[-1])
+    marks = np.concatenate([np.array([total], np.int64), *(ends[ends < total] for ends in filling)])
     marks = np.concatenate([marks, total - marks])
     marks = np.unique(np.concatenate([marks, marks - short]))
     marks = marks[(marks > 0) & (marks <= total)]
@@ -145,25 +168,61 @@ def _grid(pricer: Pricer, product: Any, kinds: list[PartKind], total: int, short
     return marks
 
 
-def _table(pricer: Pricer, product: Any, kind: PartKind, total: int, grid: Ints) -> PartTable | None:
-    """The table of one kind of part for up to `total` outputs; None if not even the least part fits the tier."""
-    granule = pricer.granule(product)
+@dataclass(frozen=True)
+class _Prices:
+    """Parts of one kind, priced for all numbers of outputs that tables of any number of rounds have."""
+
+    kind: PartKind
+    granule: int
+    outputs: Ints
+    copies: Ints
+    prices: PartPrices
+    """Full arrays [outputs, copies]."""
+
+    @staticmethod
+    def of(pricer: Pricer, product: Any, kind: PartKind, copies: Ints, every: Ints, grids: Sequence[Ints]) -> _Prices:
+        """For tables with rows at `grids`, of what is streamed at all of `every`."""
+        granule = pricer.granule(product)
+        rows = [*grids, *(_floors(grid, granule) for grid in grids)]
+        outputs = every if kind.mode == STREAMED else np.unique(np.concatenate(rows))
+        return _Prices(kind, granule, outputs, copies, _priced(pricer, product, kind, outputs, copies))
+
+    def table(self, grid: Ints) -> PartTable:
+        """The table whose rows are `grid`, up to the last of it."""
+        if self.kind.mode == STREAMED:
+            outputs = floors = self.outputs[: grid[-1] // self.granule]
+        else:
+            outputs, floors = grid, _floors(grid, self.granule)
+        exact = self._at(outputs)
+        floor = exact if floors is outputs else self._at(floors)
+        # A column beyond every row's fastest copies is slower and dearer: copies of rewritten weights take time to
+        # write.
+        last = max(int(prices.latency_ps.argmin(axis=1).max()) for prices in (exact, floor)) + 1
+        exact, floor = _columns(exact, last), _columns(floor, last)
+        return PartTable(
+            self.kind.tier, self.kind.mode, self.kind.precision, outputs, self.copies[:last], *exact, floors, *floor
+        )
+
+    def _at(self, outputs: Ints) -> PartPrices:
+        """The rows of `outputs`."""
+        rows = np.searchsorted(self.outputs, outputs)
+        latency, energy, arrays, shared = self.prices
+        return PartPrices(latency[rows], energy[rows], arrays[rows], shared[:, rows])
+
+
+def _copies(pricer: Pricer, product: Any, kind: PartKind) -> Ints:
+    """Numbers of copies worth looking at; none if not even the least part fits the tier."""
     if kind.mode == STREAMED:
-        outputs = np.arange(granule, total + 1, granule, dtype=np.int64)
-        floors, copies = outputs, np.ones(1, np.int64)
-    else:
-        outputs, floors = grid, np.concatenate([[0], grid[:-1]]) + granule
-        one = np.ones((1, 1), np.int64)
-        least = int(pricer.price(product, kind, np.array([[granule]]), one).arrays.max())
-        if least > pricer.arrays[kind.tier]:
-            return None
-        copies = distinct_copies(pricer.vectors(product), int(pricer.arrays[kind.tier]) // least)
-    exact = _priced(pricer, product, kind, outputs, copies)
-    floor = exact if floors is outputs else _priced(pricer, product, kind, floors, copies)
-    # A column beyond every row's fastest copies is slower and dearer: copies of rewritten weights take time to write.
-    last = max(int(prices.latency_ps.argmin(axis=1).max()) for prices in (exact, floor)) + 1
-    exact, floor = _columns(exact, last), _columns(floor, last)
-    return PartTable(kind.tier, kind.mode, kind.precision, outputs, copies[:last], *exact, floors, *floor)
+        return np.ones(1, np.int64)
+    one, granule = np.ones((1, 1), np.int64), np.array([[pricer.granule(product)]])
+    least = int(pricer.price(product, kind, granule, one).arrays.max())
+    most = int(pricer.arrays[kind.tier]) // least
+    return distinct_copies(pricer.vectors(product), most) if most else np.zeros(0, np.int64)
+
+
+def _floors(grid: Ints, granule: int) -> Ints:
+    """The least outputs that take what the row of `grid` takes."""
+    return np.concatenate([[0], grid[:-1]]) + granule
 
 
 def _columns(prices: PartPrices, last: int) -> PartPrices:
