@@ -30,12 +30,13 @@ from .explanation import EXPLAIN, explanation
 from .placement.assemble import best_orders, build_problem, orders_of, predicted_loss
 from .placement.constraints import Constraints, constrained
 from .placement.evolutionary import Evolution
+from .placement.feasible import rough_plan
 from .placement.losses import Losses
 from .placement.pricing import ChipPricer
 from .placement.problem import Ints, PlacementError, Plan, Problem
 from .placement.row_remap import LossBudget
 from .placement.splits import PriceSource
-from .placement.strategies import Extras, Outcome, run
+from .placement.strategies import NEAR, Extras, Outcome, run
 from .segment_problem import segment_tiers
 from .segment_strategies import Segmented, Wanted, forget_segments, place_segments
 from .segmentation.strategies import STRATEGIES
@@ -188,13 +189,15 @@ class PlaceParts(ModulePass):
         try:
             operators, products, problem = self.problem(module, chip)
             extras = self._extras(chip, operators, products, None)
+            loads = plain and best is not None and not best.plan.resident
             found = best_unsegmented(
                 problem,
-                lambda each: run(each, self._strategy(chip), self.time_limit, extras),
+                lambda each: run(each, self._strategy(chip), self.time_limit, extras, near=0.0 if loads else NEAR),
                 value,
                 beaten,
                 finely=not plain,
-                only_if_near=plain and best is not None and not best.plan.resident,
+                only_if_near=loads,
+                rough=(lambda each: rough_plan(each, self.time_limit)) if plain and not loads else None,
             )
         except PlacementError as error:
             if best is None:

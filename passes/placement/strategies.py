@@ -79,8 +79,13 @@ class Extras:
     noisy: tuple[str, ...] = ()
 
 
-def run(problem: Problem, strategy: str, time_limit_s: float, extras: Extras | None = None) -> Outcome:
-    """The plan of a strategy. PlacementError if there is none, ValueError if there is no such strategy."""
+def run(
+    problem: Problem, strategy: str, time_limit_s: float, extras: Extras | None = None, near: float = NEAR
+) -> Outcome:
+    """The plan of a strategy; `near`: the share beyond the best one's value up to which baselines are told.
+
+    PlacementError if there is none, ValueError if there is no such strategy.
+    """
     start = time.monotonic()
     _check(problem)
     if not problem.types:
@@ -99,7 +104,7 @@ def run(problem: Problem, strategy: str, time_limit_s: float, extras: Extras | N
     solution: Solution = solver(problem, incumbent, time_limit_s - (time.monotonic() - start))
     plan = solution.plan
     kept = kept if plan is incumbent else "exact"
-    others = _near(problem, plan, time_limit_s)
+    others = _near(problem, plan, time_limit_s, near)
     for name, other in others:
         if problem.score(other) < problem.score(plan):
             kept, plan = name, other
@@ -107,8 +112,8 @@ def run(problem: Problem, strategy: str, time_limit_s: float, extras: Extras | N
     bound = min(solution.bound, value)
     gap = _gap(value, bound)
     status = "optimal" if gap <= WHOLE else solution.status
-    near = tuple((name, other) for name, other in others if other is not plan)
-    return Outcome(solution.problem, plan, bound, gap, status, time.monotonic() - start, kept, near)
+    told = tuple((name, other) for name, other in others if other is not plan)
+    return Outcome(solution.problem, plan, bound, gap, status, time.monotonic() - start, kept, told)
 
 
 def _mixed(problem: Problem, strategy: str, time_limit_s: float, extras: Extras) -> Outcome:
@@ -191,9 +196,9 @@ def _nothing_to_place(problem: Problem, strategy: str) -> Outcome:
     return Outcome(problem, plan, bound, gap, "optimal" if bound is not None else "feasible", 0.0, strategy)
 
 
-def _near(problem: Problem, plan: Plan, time_limit_s: float) -> list[tuple[str, Plan]]:
-    """The baselines that are predicted to need at most NEAR more than `plan`."""
-    most = problem.score(plan) * (1 + NEAR)
+def _near(problem: Problem, plan: Plan, time_limit_s: float, near: float) -> list[tuple[str, Plan]]:
+    """The baselines that are predicted to need at most the share `near` more than `plan`."""
+    most = problem.score(plan) * (1 + near)
     found: list[tuple[str, Plan]] = []
     for name in strategies(problem):
         tier = name.partition(":")[2]

@@ -16,7 +16,7 @@ inputs and so many outputs that the published cost of all is least. The plan is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -114,16 +114,15 @@ class _Published:
         """OP / AI at one byte a ns."""
         return op.m * op.k * op.n * op.groups / self._intensity(op) * 1000
 
-    def _needs(self, op: SegmentOperator, time: float, least: int) -> tuple[int, int]:
-        """(copies, memory arrays) with which an operator takes at most `time`."""
+    def _memory(self, traffic_ps: float, time: float, least: int) -> int:
+        """Memory arrays with which an operator's traffic takes at most `time`."""
         chip = self.chip
-        copies = max(1, ceil(op.m * chip.mvm_ps / time - 1e-9))
-        short = self._traffic_ps(op) / time - self.main
+        short = traffic_ps / time - self.main
         if short <= self.main * 1e-9:
-            return copies, least
+            return least
         if not chip.memory_bytes_per_ns:
-            return copies, chip.arrays + 1
-        return copies, max(least, ceil(short / chip.memory_bytes_per_ns - 1e-9))
+            return chip.arrays + 1
+        return max(least, ceil(short / chip.memory_bytes_per_ns - 1e-9))
 
     def _allocate(self, first: int, last: int, least: int) -> _Allocation | None:
         """The least maximum of L_i, by bisection; `least` memory arrays hold what crosses barriers."""
@@ -131,14 +130,15 @@ class _Published:
         key = (least, *(id(self.windows.anonymous[i]) for i in range(first, last + 1)))
         if key not in self.memo:
             low = 0.0
-            high = max(max(op.m * chip.mvm_ps, self._traffic_ps(op) / self.main) for op in operators)
-            if self._fit(operators, high, least) is None:
+            asked = [(op.m * chip.mvm_ps, self._traffic_ps(op), op.arrays(chip)) for op in operators]
+            high = max(max(work, traffic / self.main) for work, traffic, _ in asked)
+            if self._fit(asked, high, least) is None:
                 self.memo[key] = None
                 return None
             for _ in range(40):
                 middle = (low + high) / 2
-                low, high = (low, middle) if self._fit(operators, middle, least) else (middle, high)
-            copies, memory = self._fit(operators, high, least) or ((), 0)
+                low, high = (low, middle) if self._fit(asked, middle, least) else (middle, high)
+            copies, memory = self._fit(asked, high, least) or ((), 0)
             arrays = [op.arrays(chip) * c for op, c in zip(operators, copies, strict=True)]
             rewrite = max(arrays) * self.array_write_ps
             self.memo[key] = _Allocation(Decision(first, copies, memory), sum(arrays), high, rewrite)
@@ -149,13 +149,19 @@ class _Published:
         return _Allocation(decision, found.arrays, found.intra, found.rewrite)
 
     def _fit(
-        self, operators: tuple[SegmentOperator, ...], time: float, least: int
+        self, operators: Sequence[tuple[int, float, int]], time: float, least: int
     ) -> tuple[tuple[int, ...], int] | None:
-        """(copies, memory arrays in all) for a beat of `time`, if they fit."""
-        needs = [self._needs(op, time, 0) for op in operators]
-        arrays = sum(op.arrays(self.chip) * copies for op, (copies, _) in zip(operators, needs, strict=True))
-        memory = max(least, sum(memory for _, memory in needs))
-        return (tuple(copies for copies, _ in needs), memory) if arrays + memory <= self.chip.arrays else None
+        """(copies, memory arrays in all) for a beat of `time`, if they fit; of each operator what one copy takes, what
+        its traffic takes at one byte a ns, and its arrays."""
+        copies: list[int] = []
+        arrays = memory = 0
+        for work_ps, traffic_ps, unit in operators:
+            copies.append(max(1, ceil(work_ps / time - 1e-9)))
+            arrays += unit * copies[-1]
+            memory += self._memory(traffic_ps, time, 0)
+            if arrays + max(least, memory) > self.chip.arrays:
+                return None
+        return tuple(copies), max(least, memory)
 
     def _cut(self, index: int) -> _Allocation:
         """The sub-operators of one that is larger than the chip."""
@@ -173,7 +179,7 @@ class _Published:
             rate = self.main + min(memory * chip.memory_bytes_per_ns, 1e30)
             share = 1 if groups == 0 and op.groups == 1 else rounds
             intra = max(op.m * chip.mvm_ps, self._traffic_ps(op) / share / rate)
-            needed = self._needs(op, intra * share, window.least_memory)[1] if memory else 0
+            needed = self._memory(self._traffic_ps(op), intra * share, window.least_memory) if memory else 0
             memory = min(memory, max(needed, window.least_memory))
             cut.memory_arrays[0] = memory
             rewrite = used * self.array_write_ps
