@@ -32,7 +32,7 @@ from h3c.compiler.pipeline import around, build, run
 from h3c.compiler.plan_files import new_context
 from h3c.passes.lower_to_tile import LowerToTile
 from h3c.passes.segment_plan import give_segments
-from h3c.passes.segment_problem import program_of, segment_problem
+from h3c.passes.segment_problem import program_of, segment_problem, segment_tiers
 from h3c.passes.segmentation.problem import SegmentPlan
 from h3c.passes.segmentation.strategies import run_segments
 from h3c.passes.verify_tile import VerifyTile
@@ -69,7 +69,7 @@ class Simulated:
 
 def simulated(module: ModuleOp, strategy: str) -> Simulated:
     """The plan of a strategy (with `exact` the fastest of those that are worth a simulation)."""
-    program = program_of(module)
+    program = program_of(module, segment_tiers(module, 8)[0])
     problem = segment_problem(program)
     start = time.process_time()
     outcome = run_segments(problem, strategy)
@@ -77,7 +77,7 @@ def simulated(module: ModuleOp, strategy: str) -> Simulated:
     found: list[Simulated] = []
     for plan in (outcome.plan, *(plan for _, plan in outcome.near)):
         copy = module.clone()
-        give_segments(copy, program_of(copy), problem, plan)
+        give_segments(copy, program_of(copy, program.tier), problem, plan)
         found.append(_timed(copy, plan, seconds))
     return min(found, key=lambda each: each.latency_ns)
 

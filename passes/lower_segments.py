@@ -116,9 +116,14 @@ class SegmentLowering:
     def _residents(self) -> list[Operation]:
         once: list[Operation] = []
         for op in self.program.operators:
-            if not op.placed[-1].is_rewritten:
+            part = op.placed[-1]
+            if not part.is_rewritten and self.program.chip.tier(part.tier_name).arrays:
                 once.append(self._program(op, len(once)))
         return once
+
+    def _is_elsewhere(self, op: MatmulOp | ConvOp) -> bool:
+        """Whether an operator runs on another tier than that of the segments."""
+        return op.placed[-1].tier_name != self.program.tier
 
     def _segment_begins(self, number: int, extra: list[int]) -> list[int]:
         """Switch, then load what is not there yet; returns the arrays that are memory for this segment alone."""
@@ -126,7 +131,8 @@ class SegmentLowering:
         self._switch(load, extra, "compute")
         self.arrays.give(extra)
         for op in members:
-            if op not in self.weights and rounds_of_operator(op) is None and self._is_there(op, number):
+            loads = not self._is_elsewhere(op) and rounds_of_operator(op) is None and self._is_there(op, number)
+            if loads and op not in self.weights:
                 load.ops.append(self._program(op, self._next()))
         held = [index for arrays in self.kept.values() for index in arrays]
         new_kept = self._keep(members)
@@ -208,7 +214,7 @@ class SegmentLowering:
 
     def _product(self, segment: _Open, op: MatmulOp | ConvOp) -> None:
         part, rounds = op.placed[-1], rounds_of_operator(op)
-        on_arrays = part.tier_name == self.program.tier
+        on_arrays = self.program.chip.tier(part.tier_name).arrays > 0
         weight = self.values[op.w]
         if on_arrays and rounds is None:
             if op not in self.weights:
@@ -240,10 +246,12 @@ class SegmentLowering:
 
     def _program(self, op: MatmulOp | ConvOp, step: int) -> ProgramOp:
         part = op.placed[-1]
-        count = int(self.tier.arrays_needed(product_of(op, self.bits), op.outputs)) * part.copies.data
-        own = self.kept.pop(op.w, []) if self._weight_reader(op.w) is op else []
-        self.held[op] = own + self.arrays.take(count - len(own), "a weight")
-        at = ArraysAttr.of(self.program.tier, spans_of(self.held[op]), part.copies.data)
+        at = ArraysAttr.of(part.tier_name, copies=part.copies.data)  # assign-arrays names those of other tiers
+        if not self._is_elsewhere(op):
+            count = int(self.tier.arrays_needed(product_of(op, self.bits), op.outputs)) * part.copies.data
+            own = self.kept.pop(op.w, []) if self._weight_reader(op.w) is op else []
+            self.held[op] = own + self.arrays.take(count - len(own), "a weight")
+            at = ArraysAttr.of(part.tier_name, spans_of(self.held[op]), part.copies.data)
         type = TensorType(tensor_type(op.w).element_type, held_shape(op, op.outputs), at)
         transposed = isinstance(op, MatmulOp) and op.transposed is not None
         program = ProgramOp(
@@ -269,7 +277,8 @@ class SegmentLowering:
         """Weights of the next segment that are loaded ahead: of its operators in order those that are whole, of one in
         rounds arrays of its first round. Arrays of this segment's rounds are taken where others do not suffice."""
         left = self.sizes[number - 1].preloads
-        for op in self._members(number) if number < len(self.sizes) else ():
+        members = self._members(number) if number < len(self.sizes) else []
+        for op in (op for op in members if not self._is_elsewhere(op)):
             rounds, copies = rounds_of_operator(op), op.placed[-1].copies.data
             needed = int(self.tier.arrays_needed(product_of(op, self.bits), op.outputs)) * copies
             if rounds is not None:

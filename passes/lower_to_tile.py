@@ -50,7 +50,7 @@ class LowerToTile(ModulePass):
         function = main_function(op)
         sizes = segment_sizes(op)
         if sizes is not None:
-            SegmentLowering(program_of(op), sizes, function).run()
+            SegmentLowering(program_of(op, sizes[0].tier), sizes, function).run()
             del op.attributes[SEGMENTS]
             return
         units = units_of(function)

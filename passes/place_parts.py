@@ -161,20 +161,30 @@ class PlaceParts(ModulePass):
     def _cut(self, module: ModuleOp, chip: Chip, tiers: Sequence[str]) -> None:
         """Place a module on a chip that `tiers` cut segments for; with `exact` without segments where that is
         better."""
-        wanted, found, refusal = Wanted(self.objective, self._limits), list[Segmented](), InputError("")
-        proves = sum(name != "digital" for name in chip.tiers) == 1
-        for tier in tiers:
-            try:
-                found.append(place_segments(module, self._strategy(chip), tier, wanted, proves=proves))
-            except InputError as error:
-                refusal = error
+        wanted, strategy = Wanted(self.objective, self._limits), self._strategy(chip)
+        found, refusal = self._segmented(module, tiers, wanted)
         best = min(found, key=lambda each: wanted.value(each.timing), default=None)
         if best is None and (self.strategy != "exact" or wanted.is_plain):
             raise refusal
-        if self.strategy == "exact" and self._is_better(module, chip, wanted, best, plain=proves and wanted.is_plain):
+        alone = sum(name != "digital" for name in chip.tiers) == 1
+        if self.strategy == "exact" and self._is_better(module, chip, wanted, best, plain=alone and wanted.is_plain):
             return
         assert best is not None
-        best.give(module)
+        bounds = [each.bound_ps for each in found]
+        best.give(module, strategy, self.objective, None if None in bounds else min(b for b in bounds if b is not None))
+
+    def _segmented(
+        self, module: ModuleOp, tiers: Sequence[str], wanted: Wanted, budget: LossBudget | None = None
+    ) -> tuple[list[Segmented], InputError]:
+        """The plan of segments for each tier that they may be cut for; the last refusal."""
+        found, refusal = list[Segmented](), InputError("")
+        strategy = self._strategy(chip_from_ir(module))
+        for tier in tiers:
+            try:
+                found.append(place_segments(module, strategy, tier, wanted, self.min_bits, budget))
+            except InputError as error:
+                refusal = error
+        return found, refusal
 
     def _is_better(self, module: ModuleOp, chip: Chip, wanted: Wanted, best: Segmented | None, *, plain: bool) -> bool:
         """Place a module without segments, if that is better than `best`: all tiers and the digital unit take part.

@@ -17,18 +17,19 @@ from .segmentation.window import Windows
 from .verify_placement import ROUNDS
 
 SEGMENTS = "h3.segments"
-"""On the module: for each segment the arrays that it may use, those in memory mode, and those loaded for the next while
-it runs."""
+"""On the module: for each segment the tier that segments are cut for, the arrays of it that the segment may use, those
+in memory mode, and those loaded for the next while it runs."""
 KEPT = "h3.kept"
 """On an operator: where its output is between segments, if not off chip."""
 
 
 @dataclass(frozen=True)
 class SegmentSizes:
-    """Numbers of arrays of one segment."""
+    """Numbers of arrays of one segment, of the tier that segments are cut for."""
 
+    tier: str
     arrays: int
-    """Of the tier, those that the plan may use at all."""
+    """Those that the plan may use at all."""
     memory: int
     preloads: int
 
@@ -39,10 +40,15 @@ def give_segments(module: ModuleOp, program: Program, problem: SegmentProblem, p
     places = {kept.producer: kept.place for kept in plan.kept}
     for number, segment in enumerate(plan.segments):
         for member in segment.members:
-            op = program.operators[member.operator]
-            rewritten = not plan.resident or not problem.operators[member.operator].static
+            op, own = program.operators[member.operator], problem.operators[member.operator]
+            if own.host is not None:
+                where, copies, precision = own.host.tier, own.host.copies, own.host.precision
+                rewritten = False
+            else:
+                where, copies, precision = program.tier, member.copies, ""
+                rewritten = not plan.resident or not own.static
             part = PartAttr.of(
-                program.tier, 0, op.outputs, copies=member.copies, segment=number, rewritten=rewritten, precision=""
+                where, 0, op.outputs, copies=copies, segment=number, rewritten=rewritten, precision=precision
             )
             op.parts = ArrayAttr([part])
             op.put_in_order(None)
@@ -58,8 +64,9 @@ def give_segments(module: ModuleOp, program: Program, problem: SegmentProblem, p
             op.parts = ArrayAttr([PartAttr.of("digital", 0, op.outputs, copies=1, segment=segment)])
     arrays = problem.chip.arrays
     sizes = [{"arrays": arrays, "memory": s.memory_arrays, "preloads": s.preloads} for s in plan.segments]
+    tier = StringAttr(program.tier)
     module.attributes[SEGMENTS] = ArrayAttr(
-        [DictionaryAttr({key: int_attr(value) for key, value in each.items()}) for each in sizes]
+        [DictionaryAttr({"tier": tier, **{key: int_attr(value) for key, value in each.items()}}) for each in sizes]
     )
 
 
@@ -107,9 +114,10 @@ def segment_sizes(module: ModuleOp) -> list[SegmentSizes] | None:
         fields = each.data if isinstance(each, DictionaryAttr) else {}
         numbers = [fields.get(key) for key in ("arrays", "memory", "preloads")]
         values = [number.value.data for number in numbers if isinstance(number, IntegerAttr)]
-        if len(values) != len(numbers) or min(values) < 0:
-            raise InputError(f"{SEGMENTS}: expected arrays, memory and preloads of each segment, got {each}")
-        found.append(SegmentSizes(*values))
+        tier = fields.get("tier")
+        if len(values) != len(numbers) or min(values) < 0 or not isinstance(tier, StringAttr):
+            raise InputError(f"{SEGMENTS}: expected tier, arrays, memory and preloads of each segment, got {each}")
+        found.append(SegmentSizes(tier.data, *values))
     return found
 
 

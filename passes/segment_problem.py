@@ -81,19 +81,9 @@ def segment_tiers(module: ModuleOp, min_bits: int) -> list[str]:
     return found
 
 
-def _tier_of_parts(module: ModuleOp, chip: Chip) -> str:
-    """The tier of arrays that operators have parts on; before they have, the chip's only one."""
-    parts = [op.placed[-1].tier_name for op in module.walk() if isinstance(op, MatmulOp | ConvOp) and op.placed]
-    named = [name for name in parts or chip.tiers if isinstance(chip.tier(name), ArrayTier)]
-    if len(set(named)) != 1:
-        raise InputError(f"chip {chip.name}: expected one tier of arrays in a plan of segments, got {', '.join(named)}")
-    return named[0]
-
-
-def program_of(module: ModuleOp, name: str | None = None) -> Program:
-    """The program of a module whose products are h3 operators, for a tier of arrays; None: that of its plan."""
+def program_of(module: ModuleOp, name: str) -> Program:
+    """The program of a module whose products are h3 operators, for a tier of arrays."""
     chip, function = chip_from_ir(module), main_function(module)
-    name = _tier_of_parts(module, chip) if name is None else name
     tier = chip.tier(name)
     units = units_of(function)
     operators: list[MatmulOp | ConvOp] = []

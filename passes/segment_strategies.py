@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DictionaryAttr, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.timing import Timing, simulate_below
+from .assign_arrays import AssignArrays
 from .lower_to_tile import LowerToTile
 from .placement.constraints import SECONDS_A_DAY, Constraints, told
+from .placement.row_remap import LossBudget
 from .placement.search import WHOLE
+from .segment_hosts import hosted_problem
 from .segment_plan import KEPT, SEGMENTS, give_segments
 from .segment_problem import Program, program_of, segment_problem
 from .segmentation.problem import PlacementError, SegmentPlan, SegmentProblem
@@ -48,69 +51,87 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Segmented:
-    """A plan of segments of a module's program, its `h3.solution`, and what the simulator found."""
+    """A plan of segments of a module's program, and what the simulator found."""
 
     program: Program
     problem: SegmentProblem
+    """Its operators have their hosts."""
     plan: SegmentPlan
-    solution: DictionaryAttr
+    kept: str
+    """The strategy whose plan it is."""
     timing: Timing
+    energy_pj: float
+    """Predicted: the simulated one, but for the plan's time."""
+    loss: float
+    """Predicted; 0 where nothing is known of losses."""
+    bound_ps: int | None = None
+    """No plan of segments that are cut for the same tier takes less."""
 
-    def give(self, module: ModuleOp) -> None:
-        """Write it onto the module that it was made for."""
+    @property
+    def latency_ns(self) -> float:
+        """Predicted."""
+        return self.plan.total_ps / 1000
+
+    def give(self, module: ModuleOp, strategy: str, objective: str, bound_ps: int | None) -> None:
+        """Write it onto the module that it was made for; `bound_ps` is that of all plans that might have been made."""
         forget_segments(module)
         give_segments(module, self.program, self.problem, self.plan)
-        module.attributes[SOLUTION] = self.solution
+        bound = bound_ps / 1000 if bound_ps and objective == "latency" else None
+        gap = None if bound is None else self.latency_ns / bound - 1
+        # Weights that stay let executions follow each other as the busiest resource allows.
+        period_ns = min(self.timing.period_ns, self.latency_ns) if self.plan.resident else self.latency_ns
+        module.attributes[SOLUTION] = solution_attr(
+            strategy,
+            self.kept,
+            objective,
+            latency_ns=self.latency_ns,
+            energy_pj=self.energy_pj,
+            period_ns=period_ns,
+            bound=bound,
+            gap=gap,
+            status="optimal" if gap is not None and gap <= WHOLE else "feasible",
+        )
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    kept: str
-    plan: SegmentPlan
-    timing: Timing
-    latency_ns: float
-    """Predicted, as is the energy: that of a plan but for its time is the simulated one."""
-    energy_pj: float
+def place_segments(
+    module: ModuleOp, strategy: str, tier: str, wanted: Wanted, min_bits: int, budget: LossBudget | None = None
+) -> Segmented:
+    """The plan of segments of a strategy, cut for one tier of arrays; the module is left with one of those looked at.
 
-
-def place_segments(module: ModuleOp, strategy: str, tier: str, wanted: Wanted, *, proves: bool = True) -> Segmented:
-    """The plan of segments of a strategy on one tier of arrays; the module is left with one of those looked at.
-
-    With `exact`, baselines predicted nearly as good are simulated beside it, and the best so is kept. `proves`: this is
-    the chip's only tier of arrays, so that the bound is one of all plans of segments. InputError if no plan keeps to
-    the limits.
+    With `exact`, operators may run on other tiers at `min_bits` or more, within `budget`; baselines predicted nearly as
+    good are simulated beside it, and the best so is kept. InputError if no plan keeps to the limits.
     """
     program = program_of(module, tier)
-    problem = segment_problem(program)
+    problem, hosted = segment_problem(program), None
     share = wanted.limits.max_area_share
-    if isinstance(share, float):
-        problem = replace(problem, chip=replace(problem.chip, arrays=floor(problem.chip.arrays * share * (1 + 1e-12))))
+    share = share * (1 + 1e-12) if isinstance(share, float) else 1.0
+    problem = replace(problem, chip=replace(problem.chip, arrays=floor(problem.chip.arrays * share)))
+    if strategy == "exact":
+        hosted = hosted_problem(program, problem, min_bits, share, budget)
     try:
-        outcome = run_segments(problem, strategy, NEAR if wanted.is_plain else float("inf"))
-        plans = [(outcome.kept, outcome.plan), *outcome.near]
+        outcome = run_segments(problem, strategy, NEAR if wanted.is_plain else float("inf"), hosted)
     except PlacementError as error:
         raise InputError(str(error)) from None
-    found: list[_Candidate] = []
+    found: list[Segmented] = []
     beaten_ns = float("inf")
-    for name, plan in plans:
+    for name, own, plan in [(outcome.kept, outcome.problem, outcome.plan), *outcome.near]:
         forget_segments(module)
-        give_segments(module, program, problem, plan)
+        give_segments(module, program, own, plan)
         copy = module.clone()
-        LowerToTile().apply(Context(), copy)
+        for lower in (LowerToTile(), AssignArrays()):
+            lower.apply(Context(), copy)
         timing, static_mw = simulate_below(copy, beaten_ns), program.chip.static_power_mw
         if timing is None:
             continue
         if wanted.is_plain:
             beaten_ns = timing.latency_ns
-        latency_ns = plan.total_ps / 1000
-        energy_pj = timing.energy_pj - timing.components["static"] + static_mw * latency_ns
-        found.append(_Candidate(name, plan, timing, latency_ns, energy_pj))
-    best = min(_within(found, wanted.limits), key=lambda each: wanted.value(each.timing))
-    bound_ps = outcome.plan.bound_ps if wanted.objective == "latency" and proves else None
-    return Segmented(program, problem, best.plan, _solution(strategy, best, wanted.objective, bound_ps), best.timing)
+        energy_pj = timing.energy_pj - timing.components["static"] + static_mw * (plan.total_ps / 1000)
+        loss = 0.0 if hosted is None else hosted.loss([operator.host for operator in own.operators])
+        found.append(Segmented(program, own, plan, name, timing, energy_pj, loss, outcome.plan.bound_ps))
+    return min(_within(found, wanted.limits), key=lambda each: wanted.value(each.timing))
 
 
-def _within(found: list[_Candidate], limits: Constraints) -> list[_Candidate]:
+def _within(found: list[Segmented], limits: Constraints) -> list[Segmented]:
     """Those that keep to the limits."""
     if limits.max_latency_ps is not None:
         most, least = limits.max_latency_ps, min(each.latency_ns for each in found) * 1000
@@ -128,7 +149,7 @@ def _within(found: list[_Candidate], limits: Constraints) -> list[_Candidate]:
     return found
 
 
-def _expect(found: list[_Candidate], what: str, reached: str) -> None:
+def _expect(found: list[Segmented], what: str, reached: str) -> None:
     if not found:
         raise InputError(f"expected a plan {what}, the best of the plans of segments reaches {reached}")
 
@@ -145,22 +166,3 @@ def forget_segments(module: ModuleOp) -> None:
     for op in module.walk():
         op.attributes.pop(KEPT, None)
         op.attributes.pop(ROUNDS, None)
-
-
-def _solution(strategy: str, best: _Candidate, objective: str, bound_ps: int | None) -> DictionaryAttr:
-    """`h3.solution` of a plan of segments."""
-    bound = None if not bound_ps else bound_ps / 1000
-    gap = None if bound is None else best.latency_ns / bound - 1
-    # Weights that stay let executions follow each other as the busiest resource allows.
-    period_ns = min(best.timing.period_ns, best.latency_ns) if best.plan.resident else best.latency_ns
-    return solution_attr(
-        strategy,
-        best.kept,
-        objective,
-        latency_ns=best.latency_ns,
-        energy_pj=best.energy_pj,
-        period_ns=period_ns,
-        bound=bound,
-        gap=gap,
-        status="optimal" if gap is not None and gap <= WHOLE else "feasible",
-    )

@@ -22,7 +22,7 @@ from h3c.passes.assign_arrays import AssignArrays
 from h3c.passes.lower_to_tile import LowerToTile
 from h3c.passes.place_parts import PlaceParts
 from h3c.passes.segment_plan import SEGMENTS, give_segments
-from h3c.passes.segment_problem import program_of, segment_problem
+from h3c.passes.segment_problem import program_of, segment_problem, segment_tiers
 from h3c.passes.segmentation.dynamic import solve_segments
 from h3c.passes.segmentation.strategies import run_segments
 from h3c.passes.segmentation.tiled import makespan
@@ -206,7 +206,7 @@ def prepared(model: str, target: str) -> ModuleOp:
 def test_a_plan_takes_about_what_was_predicted(tmp_path: Path, arrays: int, model: str, strategy: str) -> None:
     """One segment or several, whole or in rounds: closed forms and simulation within 6 %."""
     module = prepared(model, small_chip(tmp_path, arrays))
-    program = program_of(module)
+    program = program_of(module, segment_tiers(module, 8)[0])
     problem = segment_problem(program)
     plan = run_segments(problem, strategy).plan
     give_segments(module, program, problem, plan)
@@ -219,7 +219,7 @@ def test_a_plan_that_switches_says_so_and_takes_what_was_predicted(tmp_path: Pat
     slow = Path(small_chip(tmp_path, 96))
     slow.write_text(slow.read_text().replace("_bytes_per_ns: 8.0\n", "_bytes_per_ns: 2.0\n"))
     module = prepared("digits_transformer", str(slow))
-    program = program_of(module)
+    program = program_of(module, segment_tiers(module, 8)[0])
     problem = segment_problem(program)
     plan = solve_segments(problem)
     give_segments(module, program, problem, plan)

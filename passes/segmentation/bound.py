@@ -6,14 +6,16 @@
   arrays are in memory mode on the average of the time, T >= operations / (A - x) and T >= bytes / (B_buf + x B_mem)
   (to the cap of the interconnect): the time-average of each is within the chip, so the best constant x bounds all.
 - Writing: rows of static weights that cannot stay are written once.
-- The digital unit.
+- The digital unit, and what operators that run on other tiers share there, or take alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from .problem import SegmentProblem
+from .problem import DIGITAL, SegmentOperator, SegmentProblem
 from .resident import dram_ps, stream_ps, weights_ps, write_ps
 
 
@@ -23,25 +25,35 @@ def lower_bound(problem: SegmentProblem, *, loads: bool | None = None) -> int:
     chip, operators = problem.chip, problem.operators
     if not operators:
         return problem.fixed_ps
-    static = [op for op in operators if op.static]
+    static = [op for op in operators if op.is_loaded]
     stays = sum(op.arrays(chip) for op in operators) <= chip.arrays if loads is None else not loads
     weights = 0 if stays else sum(op.weight_bytes for op in static)
     rows = 0 if stays else sum(op.rows(chip) for op in static)
     inputs = sum(op.input_bytes for op in operators if not op.sources)
+    inputs += sum(op.host.off_chip_bytes for op in operators if op.host is not None)
     outputs = sum(op.output_bytes for op in operators if op.is_output)
     roofs = [
         int(dram_ps(chip, weights + inputs, outputs)),
         int(weights_ps(chip, weights)),
         int(write_ps(chip, rows)),
-        sum(op.digital_ps + op.digital_after_ps for op in operators),
         _arrays_and_streams(problem),
+        *elsewhere_ps(operators),
     ]
     return problem.fixed_ps + max(roofs)
 
 
+def elsewhere_ps(operators: Sequence[SegmentOperator]) -> list[int]:
+    """How long the digital unit and what other tiers have are busy, each."""
+    shared = {DIGITAL: sum(op.digital_ps + op.digital_after_ps for op in operators)}
+    hosts = [op.host for op in operators if op.host is not None]
+    for name, ps in (each for host in hosts for each in host.shared_ps):
+        shared[name] = shared.get(name, 0) + ps
+    return [*shared.values(), *(host.own_ps for host in hosts)]
+
+
 def _arrays_and_streams(problem: SegmentProblem) -> int:
     """The least over numbers of memory arrays of the longer of computing and streaming."""
-    chip, operators = problem.chip, problem.operators
+    chip, operators = problem.chip, [op for op in problem.operators if op.host is None]
     work = sum(op.arrays(chip) * op.m for op in operators) * chip.mvm_ps
     into = sum(op.input_of(chip) for op in operators)
     out = sum(op.streamed_bytes for op in operators)

@@ -37,7 +37,8 @@ def keepable(windows: Windows) -> dict[int, tuple[Place, ...]]:
         readers = [i for i in range(producer + 1, last + 1) if producer in operators[i].sources]
         reader = operators[last]
         only_weight = readers == [last] and reader.weight_producer == producer and producer not in reader.producers
-        if chip.memory_bytes_per_ns and only_weight and reader.arrays(chip) < chip.arrays:
+        here = reader.host is None and reader.arrays(chip) < chip.arrays
+        if chip.memory_bytes_per_ns and only_weight and here:
             places.append(Place.IN_PLACE)
         if places != [Place.OFF_CHIP]:
             found[producer] = tuple(places)

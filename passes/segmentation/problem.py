@@ -32,6 +32,9 @@ from enum import Enum
 
 from ..placement.problem import PlacementError
 
+DIGITAL = "digital"
+"""The name of the digital unit, and of its time."""
+
 
 class Place(Enum):
     """Where the output of an operator is between segments."""
@@ -87,6 +90,26 @@ class SegmentChip:
 
 
 @dataclass(frozen=True)
+class Host:
+    """Where else an operator may run: whole, on another tier, whose weights stay in its arrays, or on one that streams
+    them (the digital unit)."""
+
+    tier: str
+    copies: int
+    arrays: int
+    """Of that tier, all copies; 0 where weights are streamed."""
+    alone_ps: int
+    """One execution, with nothing else on the chip."""
+    own_ps: int
+    """What its vectors take on resources of its own (arrays); `shared_ps` on those that others use too, by name."""
+    shared_ps: tuple[tuple[str, int], ...] = ()
+    off_chip_bytes: int = 0
+    """Weights that it reads at each execution."""
+    precision: str = ""
+    """A mode of that tier; "": its first."""
+
+
+@dataclass(frozen=True)
 class SegmentOperator:
     """`groups` products of `m` vectors with a `k` x `n` weight each."""
 
@@ -131,6 +154,8 @@ class SegmentOperator:
     memory mode."""
     result_bytes: int | None = None
     """What leaves its arrays, where digital work makes more or less of it; None: `output_bytes`."""
+    host: Host | None = None
+    """Where it runs, if not on the arrays that segments are cut for: it takes none of them, nor of their links."""
 
     @property
     def static(self) -> bool:
@@ -150,12 +175,24 @@ class SegmentOperator:
         """Bytes that it reads from the buffer in one pass over its vectors."""
         return self.input_bytes if chip.line_buffer else self.window_bytes
 
+    @property
+    def digital_on_host_ps(self) -> int:
+        """What its own product takes of the digital unit; 0 if it is not there."""
+        return 0 if self.host is None else dict(self.host.shared_ps).get(DIGITAL, 0)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its weight is a constant that is loaded into the arrays."""
+        return self.static and self.host is None
+
     def blocks_an_array(self, chip: SegmentChip) -> int:
         """Groups along the diagonal of one array; 0 if a group needs several arrays, or there is only one."""
         return 0 if self.groups == 1 else min(chip.array_rows // self.k, chip.array_cols // self.n)
 
     def arrays(self, chip: SegmentChip) -> int:
-        """Arrays of one copy (as `ArrayTier.arrays_needed`)."""
+        """Arrays of one copy (as `ArrayTier.arrays_needed`); none where it runs elsewhere."""
+        if self.host is not None:
+            return 0
         packed = self.blocks_an_array(chip)
         if packed:
             return -(-self.groups // packed)
@@ -163,7 +200,7 @@ class SegmentOperator:
 
     def rows(self, chip: SegmentChip) -> int:
         """Array rows that hold weights in one copy (as `ArrayTier.rows_needed`)."""
-        return self.groups * self.k * -(-self.n // chip.array_cols)
+        return 0 if self.host is not None else self.groups * self.k * -(-self.n // chip.array_cols)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ in it, so that the first operator that waits for another starts behind them.
 same time, so the slower counts: max(W / B_ext, rows x row time), not the published maximum over operators of
 arrays x time, in which two operators of 48 arrays load twice as fast as one of 96. What is loaded ahead are operators
 with all their copies: one of which a copy is left has to be read again.
+
+**The digital unit** serves operators in the plan's order, too. A product that runs there, and with work
+on what comes before it takes longer than its inputs do, leaves nothing of it to later work before it is done.
 """
 
 from __future__ import annotations
@@ -98,6 +101,7 @@ class Pipelines:
 def pipelines(window: Window, copies: Ints) -> Pipelines:
     """What does not depend on memory arrays or on where tensors are."""
     taken = -(-window.vectors // copies) * window.chip.mvm_ps
+    taken = np.where(window.elsewhere, window.alone_ps, taken)
     return Pipelines(
         copies,
         taken,
@@ -114,7 +118,7 @@ def run_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Ints:
     for number, phase in enumerate(window.phases):
         longest, total = _arrays_and_links(window, phase, lines, number, memory_arrays)
         rest = _off_chip_and_digital(window, phase, number, memory_arrays)
-        most = np.maximum(longest, np.maximum(rest[0], np.maximum(rest[1], rest[2])))
+        most = np.maximum(longest, np.maximum(rest[0], np.maximum(rest[1], max(rest[2:]))))
         others = total + sum(rest) - most
         run = run + _alone(window, phase, lines, number, memory_arrays) + most
         run = run + np.ceil(others * lines.chunk_shares[number]).astype(np.int64)
@@ -156,12 +160,12 @@ def _arrays_and_links(
 
 def _off_chip_and_digital(
     window: Window, phase: Phase, number: int, memory_arrays: Ints
-) -> tuple[int | Ints, int | Ints, int]:
-    """A phase's time on the off-chip port (or both of its directions), and on the digital unit."""
+) -> tuple[int | Ints, int | Ints, *tuple[int, ...]]:
+    """A phase's time on the off-chip port (or both of its directions), on the digital unit, and on other tiers."""
     chip, out = window.chip, phase.dram_out + _spilled(window, number, memory_arrays)
     if chip.dram_shared:
-        return 0, dram_ps(chip, phase.dram_in, out), phase.digital_ps
-    return dram_ps(chip, phase.dram_in, 0), dram_ps(chip, 0, out), phase.digital_ps
+        return 0, dram_ps(chip, phase.dram_in, out), phase.digital_ps, *phase.elsewhere_ps
+    return dram_ps(chip, phase.dram_in, 0), dram_ps(chip, 0, out), phase.digital_ps, *phase.elsewhere_ps
 
 
 def _alone(window: Window, phase: Phase, lines: Pipelines, number: int, memory_arrays: Ints) -> Ints:
@@ -195,7 +199,8 @@ def _first_bytes(window: Window, phase: Phase) -> int:
     """`Pipelines.first_bytes` of a phase."""
     members = [window.members[i] for i in phase.members]
     first = next((at for at, member in enumerate(members) if member.sources), 0)
-    return sum(member.operator.input_of(window.chip) for member in members[:first])
+    here = [member.operator for member in members[:first] if member.operator.host is None]
+    return sum(operator.input_of(window.chip) for operator in here)
 
 
 def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
@@ -212,7 +217,8 @@ def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
 def _pipeline(window: Window, phase: Phase, taken: Ints, read: int) -> tuple[Ints, Ints]:
     """(when the last operator of a phase ends, each as soon as it may; how long before that the first one starts that
     waits for another). The inputs of those before that one come from off chip in `read` ps."""
-    starts, ends = dict[int, Ints](), dict[int, Ints]()
+    starts, ends, held = dict[int, Ints](), dict[int, Ints](), dict[int, Ints]()
+    hold, before = np.zeros(len(taken), np.int64), 0
     members = [window.members[i] for i in phase.members]
     waits = next((at for at, member in enumerate(members) if member.sources), len(members))
     inputs = np.cumsum([0, *(member.operator.input_of(window.chip) for member in members[:waits])])
@@ -226,9 +232,17 @@ def _pipeline(window: Window, phase: Phase, taken: Ints, read: int) -> tuple[Int
             paced = ends[p] - starts[p] if p in phase.members[:waits] else taken[:, p]
             first = -(-paced // min(window.members[p].operator.m, CHUNKS))
             rows = np.ceil(operator.lead * (ends[p] - starts[p])).astype(np.int64)
-            start = np.maximum(start, np.minimum(starts[p] + first + rows, ends[p]))
-            end = np.maximum(end, ends[p])
+            start = np.maximum(start, np.maximum(held[p], np.minimum(starts[p] + first + rows, ends[p])))
+            end = np.maximum(end, np.maximum(held[p], ends[p]))
+        on_digital = operator.digital_on_host_ps
+        start = np.maximum(start, hold) if on_digital else start
         starts[i], ends[i] = start, np.maximum(end + np.ceil(share * took).astype(np.int64), start + took)
+        if on_digital:
+            paced = np.max([taken[:, p] for p in member.sources], axis=0) if member.sources else np.zeros_like(hold)
+            served = on_digital + before
+            hold = np.maximum(hold, np.where(served >= paced, start + served, 0))
+        held[i] = hold if operator.digital_ps else np.zeros_like(hold)
+        before += operator.digital_ps
     last = np.max([ends[i] for i in phase.members], axis=0)
     return last, last - starts[phase.members[waits]] if waits < len(members) else np.zeros_like(last)
 
@@ -237,7 +251,7 @@ def load_times(window: Window, copies: Ints, preloaded: Ints) -> Ints:
     """What is left to load, for rows of `copies` and up to `preloaded` arrays loaded ahead (columns)."""
     chip = window.chip
     left = ~loaded_ahead(window, copies, preloaded)
-    weights = np.array([m.operator.weight_bytes if m.operator.static else 0 for m in window.members], np.int64)
+    weights = np.array([m.operator.weight_bytes * m.operator.is_loaded for m in window.members], np.int64)
     read = weights_ps(chip, left @ weights + window.off_chip_weights)
     on_chip = ps_of(window.on_chip_weights, chip.buffer_in_bytes_per_ns)
     written = (left * _rows(window, copies)[:, None, :]).sum(axis=2)
@@ -246,7 +260,8 @@ def load_times(window: Window, copies: Ints, preloaded: Ints) -> Ints:
 
 def loaded_ahead(window: Window, copies: Ints, preloaded: Ints) -> NDArray[np.bool_]:
     """[copies, preloaded, members]: those that are loaded ahead, the first ones that so many arrays hold as a whole."""
-    static = np.logical_and.accumulate([member.operator.static for member in window.members])
+    can_be = [member.operator.static or member.operator.host is not None for member in window.members]
+    static = np.logical_and.accumulate(can_be)
     return static & ((copies * window.unit_arrays).cumsum(axis=1)[:, None, :] <= preloaded[None, :, None])
 
 
@@ -292,10 +307,10 @@ def beats(window: Window, most: int) -> Ints:
     and no other allocation with that time takes fewer arrays. From one copy each to what `most` arrays hold; of more
     than 96 beats, 96 in a geometric row.
     """
-    vectors, unit = window.vectors, window.unit_arrays
+    vectors, unit = np.where(window.elsewhere, 1, window.vectors), window.unit_arrays
     if int(unit.sum()) > most:
         return np.zeros((0, len(unit)), np.int64)
-    counts = [np.arange(1, min(int(m), most // int(a)) + 1) for m, a in zip(vectors, unit, strict=True)]
+    counts = [np.arange(1, min(int(m), most // max(1, int(a))) + 1) for m, a in zip(vectors, unit, strict=True)]
     candidates = [-(-int(m) // c) for m, c in zip(vectors, counts, strict=True)]
     each = np.unique(np.concatenate(candidates))[::-1]
     copies = -(-vectors[None, :] // each[:, None])

@@ -1,6 +1,7 @@
 """The strategies for chips whose operators overlap: `exact` and the baselines. They differ in the decision alone.
 
-`exact`: the dynamic program (module `dynamic`), and every baseline's plan where that is better (grids may miss one).
+`exact`: the dynamic program (module `dynamic`), with hosts where operators have some (module `hosting`), and every
+baseline's plan where that is better (grids may miss one). The others have all operators on the arrays.
 `all-compute-best`: the same without memory arrays; what `exact` gains over it is the worth of switching.
 `all-compute`, `all-compute-overlap`, `puma-like`, `occ-like`: module `baselines`. `cmswitch`: module `cmswitch`.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from .baselines import all_compute, all_compute_overlap, occ_like, puma_like
 from .cmswitch import cmswitch
 from .dynamic import solve_segments
+from .hosting import HostedProblem, solve_hosted
 from .problem import SegmentPlan, SegmentProblem
 
 NEAR = 0.2
@@ -22,12 +24,15 @@ NEAR = 0.2
 
 @dataclass(frozen=True)
 class SegmentOutcome:
-    """A plan. `kept` names the strategy whose plan it is; `near`, of `exact`, other plans predicted nearly as good."""
+    """A plan. `kept` names the strategy whose plan it is; `near`, of `exact`, other plans predicted nearly as good.
 
+    Each comes with the problem whose operators have its hosts."""
+
+    problem: SegmentProblem
     plan: SegmentPlan
     kept: str
     seconds: float
-    near: tuple[tuple[str, SegmentPlan], ...] = ()
+    near: tuple[tuple[str, SegmentProblem, SegmentPlan], ...] = ()
 
 
 def all_compute_best(problem: SegmentProblem) -> SegmentPlan:
@@ -48,28 +53,36 @@ BASELINES: Mapping[str, Callable[[SegmentProblem], SegmentPlan]] = {
 STRATEGIES = ("exact", "all-compute-best", *BASELINES)
 
 
-def run_segments(problem: SegmentProblem, strategy: str, near: float = NEAR) -> SegmentOutcome:
-    """The plan of a strategy; `near`: the share beyond the best one's time up to which baselines are told.
+def run_segments(
+    problem: SegmentProblem, strategy: str, near: float = NEAR, hosted: HostedProblem | None = None
+) -> SegmentOutcome:
+    """The plan of a strategy; `near`: the share beyond the best one's time up to which other plans are told.
 
-    PlacementError if there is none, ValueError if there is no such strategy.
+    `hosted`: where else `exact` may run operators of `problem`, and in which loss. PlacementError if there is no plan,
+    ValueError if there is no such strategy.
     """
     start = time.monotonic()
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
     if not problem.operators:
         plan = SegmentPlan((), (), problem.fixed_ps, problem.fixed_ps if strategy == "exact" else None)
-        return SegmentOutcome(plan, strategy, time.monotonic() - start)
+        return SegmentOutcome(problem, plan, strategy, time.monotonic() - start)
     if strategy == "all-compute-best":
-        return SegmentOutcome(all_compute_best(problem), strategy, time.monotonic() - start)
+        return SegmentOutcome(problem, all_compute_best(problem), strategy, time.monotonic() - start)
     if strategy in BASELINES:
-        return SegmentOutcome(BASELINES[strategy](problem), strategy, time.monotonic() - start)
-    plans = {"exact": solve_segments(problem)}
-    plans |= {name: make(problem) for name, make in BASELINES.items()}
-    kept = min(plans, key=lambda name: plans[name].total_ps)
-    bound = plans["exact"].bound_ps
-    plan = plans.pop(kept)
+        return SegmentOutcome(problem, BASELINES[strategy](problem), strategy, time.monotonic() - start)
+    best = solve_hosted(hosted or HostedProblem(problem, ((),) * len(problem.operators)))
+    found = [("exact", best.problem, best.plan)]
+    if hosted is None or hosted.keeps((None,) * len(problem.operators)):
+        found += [(name, problem, make(problem)) for name, make in BASELINES.items()]
+        least = min(found, key=lambda each: each[2].total_ps)
+        found += [("exact", problem, best.plain)] if best.problem is not problem else []
+        found.append(("all-compute-best", problem, all_compute_best(problem)))
+    else:
+        least = found[0]
+    kept, own, plan = least
+    bound = best.plan.bound_ps
     plan = replace(plan, bound_ps=None if bound is None else min(bound, plan.total_ps))
-    plans["all-compute-best"] = all_compute_best(problem)
     most = plan.total_ps * (1 + near)
-    others = tuple((name, other) for name, other in plans.items() if other.total_ps <= most and name != "exact")
-    return SegmentOutcome(plan, kept, time.monotonic() - start, others)
+    others = tuple(each for each in found if each is not least and each[2].total_ps <= most)
+    return SegmentOutcome(own, plan, kept, time.monotonic() - start, others)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from .problem import Place, SegmentChip, SegmentOperator, SegmentProblem
+from .problem import DIGITAL, Host, Place, SegmentChip, SegmentOperator, SegmentProblem
 
+Hosts = tuple[tuple[int, Host], ...]
+"""Operators of a window, counted from its first, that run elsewhere, and where; in their order."""
 CHUNKS = 32
 """An operator's vectors pass a pipeline in at most this many shares, as in the simulator (`cost.MAX_CHUNKS`)."""
 
@@ -42,9 +44,11 @@ class Phase:
     digital_after_ps: int
     late_in: int
     """Of `dram_in`, what digital work alone reads."""
+    elsewhere_ps: tuple[int, ...] = ()
+    """On resources of other tiers, as they are used; those of the digital unit are in `digital_ps`."""
 
     @property
-    def sizes(self) -> tuple[int, int, int, int, int, int, int]:
+    def sizes(self) -> tuple[object, ...]:
         """All that it takes but its members."""
         return (
             self.stream_in,
@@ -54,6 +58,7 @@ class Phase:
             self.digital_ps,
             self.digital_after_ps,
             self.late_in,
+            self.elsewhere_ps,
         )
 
 
@@ -98,10 +103,21 @@ class Window:
         """The vectors of each operator."""
         return np.array([member.operator.m for member in self.members], np.int64)
 
+    @cached_property
+    def elsewhere(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Which operators run on no array of this tier; `alone_ps` what those take."""
+        return np.array([member.operator.host is not None for member in self.members], np.bool_)
+
+    @cached_property
+    def alone_ps(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """What the vectors of operators that run elsewhere take; 0 of others."""
+        hosts = [member.operator.host for member in self.members]
+        return np.array([0 if host is None else host.alone_ps for host in hosts], np.int64)
+
     @property
     def can_be_tiled(self) -> bool:
-        """One operator, whose weight is not in place, may run in rounds."""
-        return len(self.members) == 1 and not self.members[0].in_place
+        """One operator of the arrays, whose weight is not in place, may run in rounds."""
+        return len(self.members) == 1 and not self.members[0].in_place and not self.elsewhere[0]
 
     @cached_property
     def key(self) -> tuple[object, ...]:
@@ -142,6 +158,7 @@ class _Span:
     """`Phase.sizes` of each phase."""
     members: tuple[Member, ...] = ()
     phases: tuple[tuple[int, ...], ...] = ()
+    elsewhere: tuple[tuple[int, ...], ...] = ()
     barrier_bytes: int = 0
     weight_bytes: int = 0
     weights_made: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
@@ -152,37 +169,57 @@ class _Span:
     """(phase, operator) of outputs that are read after the span."""
 
 
+@dataclass
+class Known:
+    """What has been worked out for windows of one chip, for all problems that share it. Operators with the same numbers
+    are the same object in all of them."""
+
+    same: dict[SegmentOperator, SegmentOperator] = field(default_factory=dict[SegmentOperator, SegmentOperator])
+    memo: dict[tuple[object, ...], Any] = field(default_factory=dict[tuple[object, ...], Any])
+    tables: dict[tuple[object, ...], np.ndarray[Any, np.dtype[np.int64]]] = field(
+        default_factory=dict[tuple[object, ...], "np.ndarray[Any, np.dtype[np.int64]]"]
+    )
+    """Least times of windows, by their keys (module `dynamic`)."""
+
+
 class Windows:
-    """Makes the windows of a problem. Operators with the same numbers are the same object in all of them."""
+    """Makes the windows of a problem."""
 
-    def __init__(self, problem: SegmentProblem):
-        self.problem = problem
+    def __init__(self, problem: SegmentProblem, known: Known | None = None):
+        self.problem, self.known = problem, known or Known()
         self.last_reads = problem.last_reads
-        self.memo: dict[tuple[object, ...], Any] = {}
-        self._spans: dict[tuple[int, int], _Span] = {}
-        same: dict[SegmentOperator, SegmentOperator] = {}
-        self.anonymous = [
-            same.setdefault(plain, plain)
-            for plain in (
-                replace(
-                    o,
-                    name="",
-                    producers=(),
-                    late_producers=(),
-                    whole_producers=(),
-                    weight_producer=None if o.static else 0,
-                )
-                for o in problem.operators
-            )
-        ]
+        self.memo = self.known.memo
+        self._spans: dict[tuple[int, int, Hosts], _Span] = {}
+        self._hosted: dict[tuple[int, Host], tuple[SegmentOperator, SegmentOperator]] = {}
+        self.anonymous = [self._anonymous(operator) for operator in problem.operators]
 
-    def window(self, first: int, last: int, places: Mapping[int, Place]) -> Window | None:
-        """Operators `first` to `last` as one segment; `places` names the kept tensors among those alive there.
+    def _anonymous(self, operator: SegmentOperator) -> SegmentOperator:
+        """The one object for operators with these numbers, whatever they read."""
+        made = None if operator.static else 0
+        none: tuple[int, ...] = ()
+        plain = replace(
+            operator, name="", producers=none, late_producers=none, whole_producers=none, weight_producer=made
+        )
+        return self.known.same.setdefault(plain, plain)
+
+    def _with_hosts(self, first: int, last: int, hosts: Hosts) -> tuple[list[SegmentOperator], list[SegmentOperator]]:
+        """Operators `first` to `last`, those of `hosts` elsewhere, as they are and without names."""
+        named, plain = list(self.problem.operators[first : last + 1]), self.anonymous[first : last + 1]
+        for offset, host in hosts:
+            if (first + offset, host) not in self._hosted:
+                moved = replace(named[offset], host=host)
+                self._hosted[first + offset, host] = moved, self._anonymous(moved)
+            named[offset], plain[offset] = self._hosted[first + offset, host]
+        return named, plain
+
+    def window(self, first: int, last: int, places: Mapping[int, Place], hosts: Hosts = ()) -> Window | None:
+        """Operators `first` to `last` as one segment; `places` names the kept tensors among those alive there, `hosts`
+        the operators, counted from `first`, that run elsewhere (beside those of the problem that do).
 
         None if what has to be on chip does not fit.
         """
         chip, operators = self.problem.chip, self.problem.operators
-        span = self._span(first, last)
+        span = self._span(first, last, hosts)
         held = self._held(first, last, places, span.barrier_bytes)
         if held is None:
             return None
@@ -190,6 +227,11 @@ class Windows:
         off_chip = on_chip = switched = 0
         for index, made in span.weights_made:
             op, place = operators[index], places.get(made, Place.OFF_CHIP)
+            if members[index - first].operator.host is not None:
+                if place is Place.IN_PLACE:
+                    return None
+                amounts[members[index - first].phase][2] += op.weight_bytes * (place is Place.OFF_CHIP)
+                continue
             off_chip += op.weight_bytes * (place is Place.OFF_CHIP)
             on_chip += op.weight_bytes * (place in (Place.BUFFER, Place.ARRAYS))
             if place is Place.IN_PLACE:
@@ -202,18 +244,24 @@ class Windows:
                 amounts[phase][6] += operators[source].output_bytes * is_late
         for phase, index in span.leaves:
             amounts[phase][3] += operators[index].output_bytes * (places.get(index, Place.OFF_CHIP) is Place.OFF_CHIP)
-        phases = tuple(Phase(inside, *sizes) for inside, sizes in zip(span.phases, amounts, strict=True))
+        phases = tuple(
+            Phase(inside, *sizes, elsewhere_ps=elsewhere)
+            for inside, sizes, elsewhere in zip(span.phases, amounts, span.elsewhere, strict=True)
+        )
         weights = span.weight_bytes, off_chip, on_chip
         return Window(chip, members, phases, *weights, held[0], held[1], switched, *held[2:], memo=self.memo)
 
-    def _span(self, first: int, last: int) -> _Span:
-        """What operators `first` to `last` ask wherever tensors are; the last one asked for is remembered."""
-        if (first, last) not in self._spans:
-            self._spans = {(first, last): self._make_span(first, last)}
-        return self._spans[first, last]
+    def _span(self, first: int, last: int, hosts: Hosts) -> _Span:
+        """What operators `first` to `last` ask wherever tensors are; those with one `last` are remembered."""
+        key = first, last, hosts
+        if key not in self._spans:
+            if any(last != other for _, other, _ in self._spans):
+                self._spans = {}
+            self._spans[key] = self._make_span(*key)
+        return self._spans[key]
 
-    def _make_span(self, first: int, last: int) -> _Span:
-        operators = self.problem.operators[first : last + 1]
+    def _make_span(self, first: int, last: int, hosts: Hosts) -> _Span:
+        operators, plain = self._with_hosts(first, last, hosts)
         phase_of = _phases(operators, first)
         span = _Span([[0] * 7 for _ in range(max(phase_of) + 1)])
         members: list[Member] = []
@@ -230,22 +278,27 @@ class Windows:
                     seen.add(source)
                     span.reads.append((phase, source, source in op.late_producers))
             alone = 0 if op.sources else op.input_bytes
-            stream = op.input_of(self.problem.chip), op.streamed_bytes
-            makes = op.output_bytes * op.is_output, op.digital_ps, op.digital_after_ps, 0
+            stream, digital = (op.input_of(self.problem.chip), op.streamed_bytes), op.digital_ps
+            if op.host is not None:
+                stream, alone = (0, 0), alone + op.host.off_chip_bytes
+                digital += op.digital_on_host_ps
+            makes = op.output_bytes * op.is_output, digital, op.digital_after_ps, 0
             span.sizes[phase] = [
                 had + more for had, more in zip(span.sizes[phase], (*stream, alone, *makes), strict=True)
             ]
             if self.last_reads[index] > last and not op.is_output:
                 span.leaves.append((phase, index))
             awaited = set(op.producers).difference(op.late_producers)
+            inside_made = made is not None and made >= first and op.host is None
             beside = tuple(s - first for s in sorted(awaited) if s >= first and phase_of[s - first] == phase)
-            members.append(Member(self.anonymous[index], phase, beside, made is not None and made >= first, False))
+            members.append(Member(plain[index - first], phase, beside, inside_made, False))
         span.members = tuple(members)
         span.phases = tuple(
             tuple(i for i, own in enumerate(phase_of) if own == phase) for phase in range(len(span.sizes))
         )
         span.barrier_bytes = sum(self.problem.operators[source].output_bytes for source in across)
-        span.weight_bytes = sum(op.weight_bytes for op in operators if op.static)
+        span.elsewhere = tuple(_elsewhere([operators[i] for i in inside]) for inside in span.phases)
+        span.weight_bytes = sum(op.weight_bytes for op in operators if op.is_loaded)
         return span
 
     def _held(
@@ -281,7 +334,16 @@ class Windows:
         return 0
 
 
-def _phases(operators: tuple[SegmentOperator, ...], first: int) -> list[int]:
+def _elsewhere(operators: Sequence[SegmentOperator]) -> tuple[int, ...]:
+    """`Phase.elsewhere_ps`."""
+    taken: dict[str, int] = {}
+    for op in operators:
+        for name, ps in () if op.host is None else op.host.shared_ps:
+            taken[name] = taken.get(name, 0) + ps
+    return tuple(ps for name, ps in sorted(taken.items()) if name != DIGITAL)
+
+
+def _phases(operators: Sequence[SegmentOperator], first: int) -> list[int]:
     """The phase of each operator: how many barriers lie before it."""
     phases: list[int] = []
     for op in operators:
