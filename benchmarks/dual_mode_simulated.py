@@ -30,7 +30,9 @@ from xdsl.dialects.builtin import ModuleOp
 from h3c.compiler.onnx_reader.importer import read_onnx
 from h3c.compiler.pipeline import around, build, run
 from h3c.compiler.plan_files import new_context
+from h3c.passes.assign_arrays import AssignArrays
 from h3c.passes.lower_to_tile import LowerToTile
+from h3c.passes.segment_hosts import hosted_problem
 from h3c.passes.segment_plan import give_segments
 from h3c.passes.segment_problem import program_of, segment_problem, segment_tiers
 from h3c.passes.segmentation.problem import SegmentPlan
@@ -72,19 +74,19 @@ def simulated(module: ModuleOp, strategy: str) -> Simulated:
     program = program_of(module, segment_tiers(module, 8)[0])
     problem = segment_problem(program)
     start = time.process_time()
-    outcome = run_segments(problem, strategy)
+    outcome = run_segments(problem, strategy, hosted=hosted_problem(program, problem, 8, 1.0))
     seconds = time.process_time() - start
     found: list[Simulated] = []
-    for plan in (outcome.plan, *(plan for _, plan in outcome.near)):
+    for own, plan in ((outcome.problem, outcome.plan), *(each[1:] for each in outcome.near)):
         copy = module.clone()
-        give_segments(copy, program_of(copy, program.tier), problem, plan)
+        give_segments(copy, program_of(copy, program.tier), own, plan)
         found.append(_timed(copy, plan, seconds))
     return min(found, key=lambda each: each.latency_ns)
 
 
 def _timed(module: ModuleOp, plan: SegmentPlan, seconds: float) -> Simulated:
-    LowerToTile().apply(Context(), module)
-    VerifyTile().apply(Context(), module)
+    for each in (LowerToTile(), AssignArrays(), VerifyTile()):
+        each.apply(Context(), module)
     timing = simulate(module)
     if timing.mode_switches != plan.switched_arrays:
         raise SystemExit(f"{timing.mode_switches} switches simulated, {plan.switched_arrays} planned")

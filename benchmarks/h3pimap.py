@@ -24,7 +24,6 @@ from h3c.compiler.onnx_reader.importer import read_onnx
 from h3c.compiler.pipeline import PIPELINE, build
 from h3c.compiler.pipeline import run as run_passes
 from h3c.compiler.plan_files import new_context
-from h3c.passes.place_parts import make_problem, price_source
 from h3c.passes.placement.evolutionary import Evolution, evolve
 from h3c.passes.placement.problem import Plan, Problem
 from h3c.passes.placement.quality_budget import SharedOperator, least_latency
@@ -32,6 +31,7 @@ from h3c.passes.placement.row_remap import LossModel, Sensitivities, as_plans, r
 from h3c.passes.placement.shares import random_split, split_by, whole_split
 from h3c.passes.placement.splits import Splits, Splitter
 from h3c.passes.placement.strategies import Extras, run
+from h3c.passes.placement_problem import make_problem, price_source
 from h3c.passes.simulated_plan import simulated_plan
 from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.timing import name_of

@@ -10,12 +10,11 @@ import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
 from ..passes.place_lionheart import place_lionheart
-from ..passes.place_parts import PlaceParts, solution
+from ..passes.place_parts import PlaceParts
+from ..passes.placed import Placed, tell_strategy
 from ..passes.placement.losses import Losses
 from ..passes.placement.problem import Ints
-from ..passes.placement.strategies import Outcome
 from ..passes.quality.sensitivity import matrix_operators
-from ..passes.verify_placement import SOLUTION
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.errors import InputError
 from ..runtime_sim.redundancy import set_stacked, stackable
@@ -51,13 +50,13 @@ class Candidate:
     known."""
 
     module: ModuleOp
-    outcome: Outcome
+    placed: Placed
     copies: int
     loss: float
 
     def better(self, other: "Candidate") -> bool:
         """Whether its predicted objective is notably less."""
-        return self.outcome.value < BETTER * other.outcome.value
+        return self.placed.value < BETTER * other.placed.value
 
 
 @dataclass
@@ -115,7 +114,7 @@ class Path:
         if free.loss > 0:
             self._loosen(free)
         if self._exact:
-            self._repair(inf if least is None else least.outcome.value)
+            self._repair(inf if least is None else least.placed.value)
         yield from self._best_first()
         tightest = min((each.loss for each in self._passed), default=0.0)
         for step in range(1, RETREATS) if tightest > 0 else ():
@@ -132,12 +131,12 @@ class Path:
         if self._exact:
             module = self._for.module.clone()
             try:
-                outcome = replace(self._for.placing, strategy="all-digital").place(module)
+                placed = replace(self._for.placing, strategy="all-digital").place(module)
             except InputError:  # no digital unit, or it is beyond the limits
                 return
             self._for.equip(module)
-            module.attributes[SOLUTION] = solution(outcome, "exact")
-            yield Candidate(module, outcome, 1, 0.0)
+            tell_strategy(module, "exact")
+            yield Candidate(module, placed, 1, 0.0)
 
     def _best_first(self) -> Iterator[Candidate]:
         """Those that passed a check; after each, if it fails in the end, one that loses less and is better than the
@@ -157,9 +156,9 @@ class Path:
     def _unlimited(self) -> Candidate:
         """The best plan if nothing were promised."""
         module = self._for.module.clone()
-        outcome = self._for.placing.place(module)
+        placed = self._for.placing.place(module)
         self._for.equip(module)
-        return Candidate(module, outcome, 1, nan)
+        return Candidate(module, placed, 1, nan)
 
     def _placed(self, budget: float | None) -> Candidate:
         """The plan of the strategy within a budget, with the number of copies that is best: of objectives as good as
@@ -177,9 +176,9 @@ class Path:
         """The plan within a budget. What errs independently falls with the number of copies of each weight, of which
         losses are variances."""
         module = self._modules[copies].clone()
-        outcome = self._for.placing.place(module, losses or self._losses.scaled(1 / copies), budget)
+        placed = self._for.placing.place(module, losses or self._losses.scaled(1 / copies), budget)
         self._for.equip(module)
-        return Candidate(module, outcome, copies, outcome.plan.loss)
+        return Candidate(module, placed, copies, placed.loss)
 
     def _loosen(self, free: Candidate) -> None:
         """Tries ever looser budgets until the first that fails; and one between that and the last that passed. Where
@@ -242,7 +241,7 @@ class Path:
     def _repair(self, least: float) -> None:
         """Adds baselines that are predicted better than the best plan that passed, and than the objective `least` of
         the plan that loses least, and pass the same check; last what LionHeart's search ends with."""
-        best = min((least, *(each.outcome.value for each in self._passed)))
+        best = min((least, *(each.placed.value for each in self._passed)))
         copies = preferred(self._passed).copies if self._passed else max(self._modules)
         losses = self._losses.scaled(1 / copies)
         least_failed = min((each.loss for each in self._failed), default=inf)
@@ -251,29 +250,29 @@ class Path:
         def promise(module: ModuleOp) -> float:
             return inf if loss_as_placed(module, losses) > hopeless else self._for.promise(module)
 
-        def add(module: ModuleOp, outcome: Outcome) -> None:
-            module.attributes[SOLUTION] = solution(outcome, "exact")
-            self._passed.append(Candidate(module, outcome, copies, loss_as_placed(module, losses)))
+        def add(module: ModuleOp, placed: Placed) -> None:
+            tell_strategy(module, "exact")
+            self._passed.append(Candidate(module, placed, copies, loss_as_placed(module, losses)))
 
         for strategy in BASELINES:
             module = self._modules[copies].clone()
             try:
-                outcome = replace(self._for.placing, strategy=strategy).place(module)
+                placed = replace(self._for.placing, strategy=strategy).place(module)
             except InputError:  # it does not fit the chip, or the limits
                 continue
             self._for.equip(module)
-            if outcome.value < BETTER * best and promise(module) <= self._for.allowed:
-                best = outcome.value
-                add(module, outcome)
+            if placed.value < BETTER * best and promise(module) <= self._for.allowed:
+                best = placed.value
+                add(module, placed)
         module = self._modules[copies].clone()
         self._for.equip(module)
         greedy = replace(self._for.placing, strategy="lionheart")
         try:
-            outcome, loss = place_lionheart(greedy, module, promise, self._for.allowed, BETTER * best)
+            placed, loss = place_lionheart(greedy, module, promise, self._for.allowed, BETTER * best)
         except InputError:  # no digital unit, or all digital is beyond the limits
             return
-        if loss is not None and outcome.value < BETTER * best:
-            add(module, outcome)
+        if loss is not None and placed.value < BETTER * best:
+            add(module, placed)
 
     def _least(self) -> Candidate | None:
         """The plan on what loses nothing; None where some operator has no such tier, or the strategy can't be told."""
@@ -296,9 +295,9 @@ class Path:
 
 def preferred(plans: Sequence[Candidate]) -> Candidate:
     """The plan of the least predicted objective; of those as good, the one of least energy, with fewest copies."""
-    best = min(each.outcome.value for each in plans)
-    good = [each for each in plans if BETTER * each.outcome.value <= best]
-    return min(good, key=lambda each: (each.outcome.plan.energy_pj, each.copies))
+    best = min(each.placed.value for each in plans)
+    good = [each for each in plans if BETTER * each.placed.value <= best]
+    return min(good, key=lambda each: (each.placed.energy_pj, each.copies))
 
 
 def loss_as_placed(module: ModuleOp, losses: Losses) -> float:

@@ -7,6 +7,7 @@ from xdsl.dialects.builtin import ModuleOp
 from ..runtime_sim.chip_ir import chip_from_ir
 from ..runtime_sim.errors import InputError
 from .place_parts import PlaceParts, solution
+from .placed import Placed, placed_as
 from .placement.mixed import lionheart
 from .placement.problem import PlacementError, Plan, Problem
 from .placement.strategies import DIGITAL, Outcome
@@ -23,9 +24,9 @@ def place_lionheart(
     loss_of: MeasuredLoss,
     allowed: float,
     better_than: float | None = None,
-) -> tuple[Outcome, float | None]:
-    """Place a module as LionHeart does (`placement.mixed`), in the problem of `placing`; returns the outcome and the
-    last loss that was measured of a plan that was kept (None: all is digital).
+) -> tuple[Placed, float | None]:
+    """Place a module as LionHeart does (`placement.mixed`), in the problem of `placing`; returns what it comes to and
+    the last loss that was measured of a plan that was kept (None: all is digital).
 
     `better_than`: the search ends where no plan that it can still reach is predicted better than that.
     """
@@ -54,4 +55,4 @@ def place_lionheart(
         found = lionheart(problem, noisy, tiers.index(DIGITAL), macs, measured, allowed, placing.time_limit, worth)
     except PlacementError as error:
         raise InputError(str(error)) from None
-    return give(found.problem, found.plan), found.loss
+    return placed_as(module, chip, give(found.problem, found.plan)), found.loss

@@ -8,35 +8,28 @@ from typing import Literal
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import DictionaryAttr, ModuleOp, StringAttr
-from xdsl.ir import Block
 from xdsl.passes import ModulePass
 
 from ..dialects.constants import type_of
-from ..dialects.h3 import ConvOp, MatmulOp, WeightOp
+from ..dialects.h3 import WeightOp
 from ..dialects.text import escape
-from ..dialects.tile import LoadOp, StoreOp
-from ..dialects.values import buffer, placed, tensor_type
 from ..runtime_sim.chip import Chip
 from ..runtime_sim.chip_ir import chip_from_ir
-from ..runtime_sim.cost import closed_form_ps, total_energy_pj
 from ..runtime_sim.errors import InputError
-from ..runtime_sim.kinds.digital import Digital
-from ..runtime_sim.product import Product, product_of
+from ..runtime_sim.product import Product
 from ..runtime_sim.timing import name_of
-from ..runtime_sim.walk import main_function
 from ..runtime_sim.weights import STORE
-from ..runtime_sim.work import work_of
 from .explanation import EXPLAIN, explanation
-from .placement.assemble import best_orders, build_problem, orders_of, predicted_loss
+from .placed import Placed, placed_as
+from .placement.assemble import best_orders, orders_of, predicted_loss
 from .placement.constraints import Constraints, constrained
 from .placement.evolutionary import Evolution
 from .placement.feasible import rough_plan
 from .placement.losses import Losses
-from .placement.pricing import ChipPricer
 from .placement.problem import Ints, PlacementError, Plan, Problem
 from .placement.row_remap import LossBudget
-from .placement.splits import PriceSource
 from .placement.strategies import NEAR, Extras, Outcome, run
+from .placement_problem import make_problem, price_source
 from .segment_problem import segment_tiers
 from .segment_strategies import Segmented, Wanted, forget_segments, place_segments
 from .segmentation.strategies import STRATEGIES
@@ -44,16 +37,11 @@ from .sensitivities import read_sensitivities
 from .simulated_plan import MatrixOps, give_parts, simulated_plan, simulated_plan_below
 from .solution import solution_attr
 from .strategy_names import Strategy
-from .tile_pieces import digital_op
-from .units import Unit, units_of
 from .unsegmented import best_unsegmented
-from .value_places import ValuePlaces, place_values
 from .verify_placement import SOLUTION
 
 SEEDED = ("random", "nsga2", "h3pimap")
 SENSITIVE = ("row-remap", "h3pimap")
-SHUNNED_TOO = ("homogeneous", "equal", "random", "all-analog", "all-digital", "first-last-digital", "lionheart")
-"""Published baselines: they give tiers what these shun, too."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +92,33 @@ class PlaceParts(ModulePass):
         else:
             self.place(op)
 
-    def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Outcome:
+    def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Placed:
         """Place a module; with `exact`, `row-remap` and `h3pimap` in at most `max_loss` (None: any) of `losses`."""
+        chip, best = chip_from_ir(op), None
+        tiers = self._segment_tiers(op, chip) if self.strategy == "exact" else []
+        if tiers and losses is None:
+            self._cut(op, chip, tiers)
+            return Placed.simulated(op, self.objective, 0.0)
+        wanted = self._wanted
+        if tiers and losses is not None:
+            budget = LossBudget(losses, inf if max_loss is None else max_loss)
+            found, _ = self._segmented(op, tiers, wanted, budget)
+            best = min(found, key=lambda each: wanted.value(each.timing), default=None)
+        try:
+            placed = self._place(op, chip, losses, max_loss)
+        except InputError:
+            if best is None:
+                raise
+            placed = None
+        if best is not None and (placed is None or wanted.value(best.timing) < placed.value):
+            best.give(op, self.strategy, self.objective, None)
+            return Placed.simulated(op, self.objective, best.loss)
+        assert placed is not None
+        return placed
+
+    def _place(self, op: ModuleOp, chip: Chip, losses: Losses | None, max_loss: float | None) -> Placed:
+        """Place a module without segments."""
         forget_segments(op)
-        chip = chip_from_ir(op)
         limit: LossBudget | None = None
         if losses is not None and self.strategy in SENSITIVE:
             limit = LossBudget(losses, np.inf if max_loss is None else max_loss)
@@ -135,7 +146,7 @@ class PlaceParts(ModulePass):
             menu = outcome.problem if strategy == "exact" else problem
             text = explanation(operators, products, chip, self.min_bits, placed, menu)
             op.attributes[EXPLAIN] = StringAttr(text)
-        return outcome
+        return placed_as(op, chip, outcome)
 
     def _segment_tiers(self, module: ModuleOp, chip: Chip) -> list[str]:
         """The tiers that plans of segments are made for, each alone: of pipelined chips. Only `exact` has another
@@ -161,7 +172,7 @@ class PlaceParts(ModulePass):
     def _cut(self, module: ModuleOp, chip: Chip, tiers: Sequence[str]) -> None:
         """Place a module on a chip that `tiers` cut segments for; with `exact` without segments where that is
         better."""
-        wanted, strategy = Wanted(self.objective, self._limits), self._strategy(chip)
+        wanted, strategy = self._wanted, self._strategy(chip)
         found, refusal = self._segmented(module, tiers, wanted)
         best = min(found, key=lambda each: wanted.value(each.timing), default=None)
         if best is None and (self.strategy != "exact" or wanted.is_plain):
@@ -228,6 +239,10 @@ class PlaceParts(ModulePass):
         return operators, products, constrained(problem, limits, [tier.endurance() for tier in chip.tiers.values()])
 
     @property
+    def _wanted(self) -> Wanted:
+        return Wanted(self.objective, self._limits)
+
+    @property
     def _limits(self) -> Constraints:
         return Constraints(
             max_latency_ps=None if self.max_latency_ns is None else self.max_latency_ns * 1000,
@@ -271,71 +286,6 @@ class PlaceParts(ModulePass):
             Evolution(seed=self.seed or 0),
             tuple(name for name, tier in chip.tiers.items() if tier.noise is not None),
         )
-
-
-def price_source(chip: Chip, products: Sequence[Product], min_bits: int, strategy: str) -> PriceSource:
-    """Prices of any split of `products`, in the order of the problem's types. The digital unit is no tier to share."""
-    pricer = ChipPricer(chip, min_bits, shunned=strategy.partition(":")[0] in SHUNNED_TOO)
-    shared = tuple(not isinstance(tier, Digital) for tier in chip.tiers.values())
-    return PriceSource(pricer, tuple(dict.fromkeys(products)), shared)
-
-
-def make_problem(
-    module: ModuleOp,
-    chip: Chip,
-    objective: str,
-    min_bits: int,
-    strategy: str = "exact",
-    losses: Losses | None = None,
-) -> tuple[MatrixOps, list[Product], Problem]:
-    """The matrix operators of a module in their order, their products, and the problem of placing them."""
-    function = main_function(module)
-    units = units_of(function)
-    places = place_values(function, units, chip)
-    operators = [unit.matrix for unit in units if isinstance(unit.matrix, MatmulOp | ConvOp)]
-    products = [_product(op, places, chip) for op in operators]
-    latency_ps, energy_pj = _fixed_costs(units, places, chip)
-    problem = build_problem(
-        chip,
-        products,
-        objective=objective,
-        min_bits=min_bits,
-        fixed_latency_ps=latency_ps,
-        fixed_energy_pj=energy_pj,
-        shunned=strategy in SHUNNED_TOO,
-        losses=losses,
-    )
-    return operators, products, problem
-
-
-def _product(op: MatmulOp | ConvOp, places: ValuePlaces, chip: Chip) -> Product:
-    product = product_of(
-        op,
-        chip.activation_bits,
-        x_off_chip=op.x not in places.on_chip,
-        y_off_chip=op.result not in places.on_chip,
-    )
-    return replace(product, w_off_chip=op.w not in places.on_chip)
-
-
-def _fixed_costs(units: Sequence[Unit], places: ValuePlaces, chip: Chip) -> tuple[int, float]:
-    """Time and energy of what no placement changes: digital work, loads and stores, each on its own."""
-    latency_ps, energy_pj = 0, 0.0
-    for index, unit in enumerate(units):
-        timed: list[LoadOp | StoreOp] = []
-        for move, values in ((LoadOp, places.loads.get(index, [])), (StoreOp, places.stores.get(index, []))):
-            for value in values:
-                whole = tensor_type(value)
-                ends = [placed(whole, None), placed(whole, buffer())]
-                source, target = ends if move is LoadOp else ends[::-1]
-                timed.append(move(Block(arg_types=[source]).args[0], target, step=0))
-        works = [work_of(chip, move).work for move in timed]
-        if unit.matrix is None:
-            types = [placed(tensor_type(v), buffer() if v in places.on_chip else None) for v in unit.ins]
-            works.append(work_of(chip, digital_op(unit, Block(arg_types=types).args, places, 0)).work)
-        latency_ps += sum(int(closed_form_ps(work)) for work in works)
-        energy_pj += sum(float(total_energy_pj(work)) for work in works)
-    return latency_ps, energy_pj
 
 
 def _least_simulated(module: ModuleOp, operators: MatrixOps, outcome: Outcome, chip: Chip) -> Outcome:

@@ -5,7 +5,7 @@ are cut for. Tiers without arrays stream the weight at each execution.
 """
 
 from dataclasses import replace
-from math import floor
+from math import floor, isinf
 
 from ..dialects.h3 import ConvOp, MatmulOp
 from ..runtime_sim.cost import SHARED_PORTS, closed_form_ps
@@ -44,7 +44,7 @@ def hosted_problem(
         arrays,
         tuple(each[program.tier] for each in own),
         tuple(tuple(each[host.tier] for host in hosts) for each, hosts in zip(own, menu, strict=True)),
-        max(0.0, budget.budget - sum(lost[op]["digital"] for op in others)),
+        None if isinf(budget.budget) else max(0.0, budget.budget - sum(lost[op]["digital"] for op in others)),
     )
 
 

@@ -14,6 +14,7 @@ from ..runtime_sim.errors import InputError
 from ..runtime_sim.timing import Timing, simulate_below
 from .assign_arrays import AssignArrays
 from .lower_to_tile import LowerToTile
+from .placed import objective_of
 from .placement.constraints import SECONDS_A_DAY, Constraints, told
 from .placement.row_remap import LossBudget
 from .placement.search import WHOLE
@@ -40,13 +41,7 @@ class Wanted:
 
     def value(self, timing: Timing) -> float:
         """The objective as simulated."""
-        figures = {
-            "latency": timing.latency_ns,
-            "energy": timing.energy_pj,
-            "edp": timing.latency_ns * timing.energy_pj,
-            "throughput": timing.period_ns,
-        }
-        return figures[self.objective]
+        return objective_of(timing, self.objective)
 
 
 @dataclass(frozen=True)

@@ -274,11 +274,11 @@ def test_losses_are_measured_only_if_the_best_plan_of_all_fails(models: Path) ->
     plans = promise_path.Path(looking).run()
     first = next(plans)
     assert (first.copies, asked) == (1, [])
-    assert first.outcome.value == placing.place(module.clone()).value
+    assert first.placed.value == placing.place(module.clone()).value
     second = next(plans)
     assert (second.copies, asked) == (2, ["losses"])
     assert second.loss == pytest.approx(most / 2)
-    assert second.outcome.value > first.outcome.value
+    assert second.placed.value > first.placed.value
 
 
 def test_a_limit_that_leaves_no_plan_for_tight_budgets_leaves_those_for_looser_ones(

@@ -167,9 +167,9 @@ class PlacedChips:
 
 def placed(module: "ModuleOp", chip: Chip, settings: Settings) -> tuple[float, float]:
     """(latency in ns, energy in pJ) of one execution of a lowered model; InputError if it cannot run on the chip."""
-    from ...passes.place_parts import make_problem
     from ...passes.placement.problem import PlacementError
     from ...passes.placement.strategies import run
+    from ...passes.placement_problem import make_problem
     from ...passes.simulated_plan import simulated_plan
 
     chip.expect_sequential("co-design")

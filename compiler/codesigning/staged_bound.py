@@ -239,8 +239,8 @@ def least_time(outputs: Floats, operators: Floats, passing: Floats, own: Floats)
 
 def _tier_bound(module: Any, chip: Any, tier: str, min_bits: int) -> TierBound:
     """The bound of one tier of a chip that has it and the digital unit."""
-    from ...passes.place_parts import make_problem
     from ...passes.placement.problem import RESIDENT, PlacementError
+    from ...passes.placement_problem import make_problem
 
     try:
         _, products, problem = make_problem(module, chip, "latency", min_bits)

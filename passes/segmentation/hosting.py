@@ -25,6 +25,8 @@ ROUNDS = 12
 """Of prices."""
 MOST_TABLES = 30_000
 """Windows priced, after which prices are not changed any more: half a minute."""
+FORBIDDEN_PS = 10**15
+"""The price of an operator that must not be here: a quarter of an hour."""
 CLOSE = 1e-3
 """Relative gap at which prices are good enough."""
 LITTLE = 1e-9
@@ -68,7 +70,12 @@ class HostedProblem:
     def keeps(self, hosts: Sequence[Host | None]) -> bool:
         """Whether a choice is within the budgets."""
         fits = all(taken <= self.arrays[tier] for tier, taken in self.held(hosts).items())
-        return fits and (self.max_loss is None or self.loss(hosts) <= self.max_loss * (1 + LITTLE))
+        return fits and self.may_lose(hosts)
+
+    def may_lose(self, hosts: Sequence[Host | None]) -> bool:
+        """Whether a choice keeps to the loss allowed."""
+        loss = self.loss(hosts)
+        return loss < inf and (self.max_loss is None or loss <= self.max_loss * (1 + LITTLE))
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,8 @@ class _Search:
 
     def _result(self, bound: int) -> Hosted:
         if self.best is None:
-            raise PlacementError(f"expected a plan that loses at most {self.hosted.max_loss:.4g}, found none")
+            most = "so little" if self.hosted.max_loss is None else f"at most {self.hosted.max_loss:.4g}"
+            raise PlacementError(f"expected a plan of segments that loses {most}, found none")
         plan = self.best.plan
         return replace(self.best, plan=replace(plan, bound_ps=min(bound, plan.total_ps)))
 
@@ -160,11 +168,12 @@ class _Search:
         ways: list[tuple[Way, ...]] = []
         for i, hosts in enumerate(hosted.menu):
             costs = [floor(prices.arrays.get(host.tier, 0.0) * host.arrays) for host in hosts]
-            if hosted.here_loss and prices.loss:
+            if hosted.here_loss:
                 losses = hosted.host_loss[i]
                 costs = [c + floor(prices.loss * lost) for c, lost in zip(costs, losses, strict=True) if lost < inf]
                 hosts = tuple(host for host, lost in zip(hosts, losses, strict=True) if lost < inf)
-                here[i] = floor(min(prices.loss * hosted.here_loss[i], 1e15))
+                lost = hosted.here_loss[i]
+                here[i] = floor(prices.loss * lost) if lost < inf else FORBIDDEN_PS
             ways.append(ways_of(hosts, costs))
         return Choices(hosted.problem, ways, here, self.plain.until_ps)
 
@@ -174,7 +183,7 @@ class _Search:
         arrays = {tier: self._price(tier, now, held[tier] > hosted.arrays[tier]) for tier, now in prices.arrays.items()}
         loss = 0.0
         if hosted.max_loss is not None:
-            loss = self._price("", prices.loss, hosted.loss(solved.hosts) > hosted.max_loss * (1 + LITTLE))
+            loss = self._price("", prices.loss, not hosted.may_lose(solved.hosts))
         return _Prices(arrays, loss)
 
     def _price(self, budget: str, now: float, is_over: bool) -> float:
@@ -205,7 +214,7 @@ class _Search:
         while full := {tier for tier, taken in hosted.held(chosen).items() if taken > hosted.arrays[tier]}:
             out = [i for i, host in enumerate(chosen) if host is not None and host.tier in full]
             self._move(chosen, out, lambda i, old, new: _arrays(old, full) - _arrays(new, full), pace_ps)
-        while hosted.max_loss is not None and hosted.loss(chosen) > hosted.max_loss * (1 + LITTLE):
+        while not hosted.may_lose(chosen):
             if not self._move(
                 chosen, range(len(chosen)), lambda i, old, new: hosted.lost(i, old) - hosted.lost(i, new), pace_ps
             ):
