@@ -162,6 +162,35 @@ def test_windows_wait_for_the_last_inputs_where_these_come_slowly() -> None:
         assert simulate(jobs).end_ps == pytest.approx(found, rel=0.09)
 
 
+def residual_blocks(blocks: int, vectors: int, rows: int) -> tuple[list[SegmentOperator], list[Job]]:
+    """Operators, and jobs, of blocks of a branch of two operators, whose windows wait for `rows` chunks, and a shortcut
+    whose digital work adds the branch. In the list the shortcut comes last, though it is done first."""
+    needs = tuple(min(32, chunk + rows) for chunk in range(1, 33))
+    ops, jobs, result = [operator(vectors)], [Job((("arrays0", vectors * 10_000),), 32)], 0
+    for first in range(1, 3 * blocks, 3):
+        reads = (first - 1,), (first,), (first - 1, first + 1)
+        # The shortcut and the branch wait for the block before, the branch's second for its first.
+        waits = [After(result, False, needs), After(len(jobs), False, needs), After(result, False)]
+        for number, (producers, wait) in enumerate(zip(reads, waits, strict=True)):
+            late, lead = ((first + 1,), 0.0) if number == 2 else ((), rows / 32)
+            ops.append(replace(operator(vectors, producers=producers), late_producers=late, lead=lead))
+            jobs.append(Job(((f"arrays{len(jobs)}", vectors * 10_000),), 32, (wait,)))
+        jobs.append(Job((("sum", 32),), 32, (After(len(jobs) - 2, False), After(len(jobs) - 1, False))))
+        result = len(jobs) - 1
+    return ops, jobs
+
+
+def test_what_reads_a_sum_waits_for_both_branches() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        ops, jobs = residual_blocks(int(rng.integers(1, 5)), 32 * int(rng.integers(1, 9)), int(rng.integers(2, 12)))
+        rates = dict.fromkeys(("dram_read_bytes_per_ns", "buffer_in_bytes_per_ns", "buffer_out_bytes_per_ns"), 1e12)
+        window = Windows(SegmentProblem(plain_chip(arrays=99, **rates), tuple(ops))).window(0, len(ops) - 1, {})
+        assert window is not None
+        found = int(run_times(window, pipelines(window, np.ones((1, len(ops)), np.int64)), np.zeros(1, np.int64))[0, 0])
+        assert simulate(jobs).end_ps == pytest.approx(found, rel=0.01)
+
+
 def test_a_barrier_makes_two_phases() -> None:
     """What follows a barrier starts when all before it is done; without it the two overlap but for a chunk."""
     times: dict[bool, int] = {}

@@ -7,6 +7,8 @@ least its own last share after them:
     start = max over producers p of start_p + t_p / C_p + lead (end_p - start_p)
     end   = max(start + t, end_p + t / C + lead t)
 
+What digital work behind an operator reads beside it (a sum: the end of the other branch) is in what that makes: a
+consumer waits for the later of both.
 Inputs that come from off chip are producers in this: what reads them ends at least its last share after the last of
 them, and what follows waits for it.
 For operators that follow each other chunk by chunk this is `sum of tau + (C - 1) max tau`, what the event engine finds
@@ -217,7 +219,9 @@ def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
 def _pipeline(window: Window, phase: Phase, taken: Ints, read: int) -> tuple[Ints, Ints]:
     """(when the last operator of a phase ends, each as soon as it may; how long before that the first one starts that
     waits for another). The inputs of those before that one come from off chip in `read` ps."""
-    starts, ends, held = dict[int, Ints](), dict[int, Ints](), dict[int, Ints]()
+    starts, held = dict[int, Ints](), dict[int, Ints]()
+    made = dict[int, tuple[Ints, Ints, Ints]]()
+    """Of what each member makes, with digital work: begin, first chunk, end."""
     hold, before = np.zeros(len(taken), np.int64), 0
     members = [window.members[i] for i in phase.members]
     waits = next((at for at, member in enumerate(members) if member.sources), len(members))
@@ -229,21 +233,26 @@ def _pipeline(window: Window, phase: Phase, taken: Ints, read: int) -> tuple[Int
         start = np.full(len(taken), there[at] if at < waits else 0)
         end = np.full(len(taken), there[at + 1] if at < waits else 0)
         for p in member.sources:
-            paced = ends[p] - starts[p] if p in phase.members[:waits] else taken[:, p]
-            first = -(-paced // min(window.members[p].operator.m, CHUNKS))
-            rows = np.ceil(operator.lead * (ends[p] - starts[p])).astype(np.int64)
-            start = np.maximum(start, np.maximum(held[p], np.minimum(starts[p] + first + rows, ends[p])))
-            end = np.maximum(end, np.maximum(held[p], ends[p]))
+            begin, first, last = made[p]
+            rows = np.ceil(operator.lead * (last - begin)).astype(np.int64)
+            start = np.maximum(start, np.maximum(held[p], np.minimum(first + rows, last)))
+            end = np.maximum(end, np.maximum(held[p], last))
         on_digital = operator.digital_on_host_ps
         start = np.maximum(start, hold) if on_digital else start
-        starts[i], ends[i] = start, np.maximum(end + np.ceil(share * took).astype(np.int64), start + took)
+        end = np.maximum(end + np.ceil(share * took).astype(np.int64), start + took)
         if on_digital:
             paced = np.max([taken[:, p] for p in member.sources], axis=0) if member.sources else np.zeros_like(hold)
             served = on_digital + before
             hold = np.maximum(hold, np.where(served >= paced, start + served, 0))
         held[i] = hold if operator.digital_ps else np.zeros_like(hold)
         before += operator.digital_ps
-    last = np.max([ends[i] for i in phase.members], axis=0)
+        starts[i] = start
+        paced = end - start if at < waits else took
+        made[i] = start, start + -(-paced // min(operator.m, CHUNKS)), end
+        for late in member.late:
+            begin, first, last = made[late]
+            made[i] = np.maximum(made[i][0], begin), np.maximum(made[i][1], first), np.maximum(made[i][2], last)
+    last = np.max([made[i][2] for i in phase.members], axis=0)
     return last, last - starts[phase.members[waits]] if waits < len(members) else np.zeros_like(last)
 
 

@@ -28,6 +28,8 @@ class Member:
     """Its weight is made in the window, and written when its phase begins."""
     in_place: bool
     """Its weight stands in arrays that are switched to compute."""
+    late: tuple[int, ...] = ()
+    """Those of the window and of the same phase that only digital work on what it makes reads."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Window:
     @cached_property
     def members_key(self) -> tuple[object, ...]:
         """The members without what they read and write."""
-        return tuple((id(m.operator), m.phase, m.sources, m.writes_inside, m.in_place) for m in self.members)
+        return tuple((id(m.operator), m.phase, m.sources, m.writes_inside, m.in_place, m.late) for m in self.members)
 
     @property
     def dram_in(self) -> int:
@@ -289,9 +291,11 @@ class Windows:
             if self.last_reads[index] > last and not op.is_output:
                 span.leaves.append((phase, index))
             awaited = set(op.producers).difference(op.late_producers)
+            same = [s for s in sorted(op.producers) if s >= first and phase_of[s - first] == phase]
+            beside = tuple(s - first for s in same if s in awaited)
+            late = tuple(s - first for s in same if s not in awaited)
             inside_made = made is not None and made >= first and op.host is None
-            beside = tuple(s - first for s in sorted(awaited) if s >= first and phase_of[s - first] == phase)
-            members.append(Member(plain[index - first], phase, beside, inside_made, False))
+            members.append(Member(plain[index - first], phase, beside, inside_made, False, late))
         span.members = tuple(members)
         span.phases = tuple(
             tuple(i for i, own in enumerate(phase_of) if own == phase) for phase in range(len(span.sizes))
