@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .resident import Ints, beats, load_times, pipelines, preload_roof, run_times, switch_times
+from .resident import Ints, beats, dram_ps, load_times, pipelines, preload_roof, run_times, switch_times
 from .segments import Decision
 from .tiled import beside, candidates, price, saved, totals
 from .window import Window
@@ -48,15 +48,26 @@ class Resident:
 
     def _best_memory(self, preloads: Ints) -> Ints:
         """[beats, preloads]: the least run and switches within the arrays that are left; NEVER where none are."""
-        least = np.minimum.accumulate(self.time, axis=1)
-        room = self.window.chip.arrays - self.arrays[:, None] - preloads[None, :]
-        level = np.searchsorted(self.memory, room, side="right") - 1
-        found = np.take_along_axis(least, np.maximum(level, 0), axis=1)
-        return np.where(level >= 0, found, NEVER)
+        window = self.window
+        key = ("room", window.members_key, window.least_memory, preloads.tobytes())
+        if key not in window.memo:
+            room = window.chip.arrays - self.arrays[:, None] - preloads[None, :]
+            window.memo[key] = np.searchsorted(self.memory, room, side="right"), np.arange(len(room))[:, None]
+        level, rows = window.memo[key]
+        # The first column is what no room at all looks up.
+        least = np.full((len(self.time), len(self.memory) + 1), NEVER, np.int64)
+        np.minimum.accumulate(self.time, axis=1, out=least[:, 1:])
+        return least[rows, level]
 
     def _roof(self, preloads: Ints) -> Ints:
-        dram_out = sum(phase.dram_out for phase in self.window.phases)
-        return preload_roof(self.window.chip, self.window.dram_in, dram_out, preloads)
+        """The least time of the segment beside which so many arrays are loaded."""
+        window, chip = self.window, self.window.chip
+        key = ("roof", preloads.tobytes())
+        if key not in window.memo:
+            window.memo[key] = preload_roof(chip, 0, 0, preloads)
+        dram_out = sum(phase.dram_out for phase in window.phases)
+        beside = dram_ps(chip, window.dram_in + preloads * chip.array_bytes, dram_out)
+        return np.where(preloads > 0, np.maximum(window.memo[key], beside), 0)
 
     def table(self, levels: Ints) -> Ints:
         """[preloaded, preloads]: the least time."""
