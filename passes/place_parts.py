@@ -34,7 +34,7 @@ from .segment_problem import segment_tiers
 from .segment_strategies import Segmented, Wanted, forget_segments, place_segments
 from .segmentation.strategies import STRATEGIES
 from .sensitivities import read_sensitivities
-from .simulated_plan import MatrixOps, give_parts, simulated_plan, simulated_plan_below
+from .simulated_plan import MatrixOps, give_parts, overlapped_ns, simulated_plan, simulated_plan_below
 from .solution import solution_attr
 from .strategy_names import Strategy
 from .unsegmented import best_unsegmented
@@ -134,6 +134,7 @@ class PlaceParts(ModulePass):
             # What the solver proved holds for operators that follow each other; overlapping may beat it.
             outcome = replace(outcome, bound=None, gap=None, status="feasible")
         placed = outcome.problem, outcome.plan
+        overlapped = overlapped_ns(op, operators, *placed, chip) if chip.schedule == "pipelined" else None
         give_parts(operators, *placed, chip)
         orders = orders_of(*placed)
         if limit is not None:
@@ -141,7 +142,7 @@ class PlaceParts(ModulePass):
             loss = predicted_loss(*placed, orders, limit.losses)
             outcome = replace(outcome, plan=replace(outcome.plan, loss=loss))
         give_orders(operators, orders)
-        op.attributes[SOLUTION] = solution(outcome, strategy)
+        op.attributes[SOLUTION] = solution(outcome, strategy, overlapped)
         if self.explain:
             menu = outcome.problem if strategy == "exact" else problem
             text = explanation(operators, products, chip, self.min_bits, placed, menu)
@@ -226,8 +227,9 @@ class PlaceParts(ModulePass):
             return False
         if found is None or found.value >= beaten:
             return False
-        give_parts(operators, found.outcome.problem, found.outcome.plan, chip)
-        module.attributes[SOLUTION] = solution(found.outcome, self._strategy(chip))
+        placed = found.outcome.problem, found.outcome.plan
+        overlapped = overlapped_ns(module, operators, *placed, chip)
+        module.attributes[SOLUTION] = solution(found.outcome, self._strategy(chip), overlapped)
         return True
 
     def problem(
@@ -318,16 +320,20 @@ def give_orders(operators: MatrixOps, orders: Sequence[Ints | None]) -> None:
         op.put_in_order(made.result)
 
 
-def solution(outcome: Outcome, strategy: str) -> DictionaryAttr:
-    """`h3.solution` of an outcome."""
+def solution(outcome: Outcome, strategy: str, overlapped_ns: float | None = None) -> DictionaryAttr:
+    """`h3.solution` of an outcome; `overlapped_ns`: what its plan takes where operators overlap, if they do."""
     plan = outcome.plan
+    latency_ns, energy_pj, period_ns = plan.latency_ps / 1000, plan.energy_pj, plan.period_ps / 1000
+    if overlapped_ns is not None:
+        energy_pj -= outcome.problem.static_power_mw * (latency_ns - overlapped_ns)
+        latency_ns, period_ns = overlapped_ns, min(period_ns, overlapped_ns)
     return solution_attr(
         strategy,
         outcome.kept,
         outcome.problem.objective,
-        latency_ns=plan.latency_ps / 1000,
-        energy_pj=plan.energy_pj,
-        period_ns=plan.period_ps / 1000,
+        latency_ns=latency_ns,
+        energy_pj=energy_pj,
+        period_ns=period_ns,
         bound=outcome.bound,
         gap=outcome.gap,
         status=outcome.status,

@@ -7,7 +7,7 @@ from xdsl.dialects.builtin import ArrayAttr, ModuleOp
 
 from ..dialects.h3 import ConvOp, MatmulOp, PartAttr
 from ..runtime_sim.chip import Chip
-from ..runtime_sim.timing import Timing, simulate_below
+from ..runtime_sim.timing import Timing, expected_ns, simulate_below
 from .assign_arrays import AssignArrays
 from .lower_to_tile import LowerToTile
 from .placement.assemble import PlacedPart, parts_of
@@ -27,11 +27,21 @@ def simulated_plan_below(
     module: ModuleOp, operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip, most_ns: float
 ) -> Timing | None:
     """As `simulated_plan`; None where it takes `most_ns` or longer."""
+    return simulate_below(_lowered(module, operators, problem, plan, chip), most_ns)
+
+
+def overlapped_ns(module: ModuleOp, operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> float:
+    """What `plan` is expected to take on a chip whose operators overlap, where the solver takes them to follow each
+    other; leaves the plan's parts on `operators`."""
+    return expected_ns(_lowered(module, operators, problem, plan, chip))
+
+
+def _lowered(module: ModuleOp, operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> ModuleOp:
     give_parts(operators, problem, plan, chip)
     copy = module.clone()
     for lower in (LowerToTile(), AssignArrays()):
         lower.apply(Context(), copy)
-    return simulate_below(copy, most_ns)
+    return copy
 
 
 def give_parts(operators: MatrixOps, problem: Problem, plan: Plan, chip: Chip) -> None:

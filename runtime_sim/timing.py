@@ -25,6 +25,7 @@ from .chip_ir import chip_from_ir
 from .cost import COMPONENTS, SHARED_PORTS
 from .errors import InputError
 from .events import After, Job
+from .expected import expected_ps
 from .flow import indices_of, pipelined_jobs, producers
 from .rounds import round_writes
 from .schedules import least_ps, scheduled
@@ -120,6 +121,15 @@ def simulate(module: ModuleOp, *, record: bool = False) -> Timing:
 def simulate_below(module: ModuleOp, most_ns: float) -> Timing | None:
     """As `simulate`; None, sooner, where an execution takes `most_ns` or longer."""
     return _simulated(module, False, most_ns)
+
+
+def expected_ns(module: ModuleOp) -> float:
+    """What one execution takes in closed form: what `simulate` finds, but for what waiting does to single chunks."""
+    chip = chip_from_ir(module)
+    plan = _Plan(chip)
+    walk(module, plan)
+    each = [ops for index, ops in plan.segments if index is not None]
+    return sum(expected_ps(batch.jobs) for ops in each for batch in _batches(chip, ops)) / 1000
 
 
 def _simulated(module: ModuleOp, record: bool, most_ns: float) -> Timing | None:
