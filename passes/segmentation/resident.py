@@ -32,6 +32,7 @@ on what comes before it takes longer than its inputs do, leaves nothing of it to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -120,7 +121,7 @@ def run_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Ints:
     for number, phase in enumerate(window.phases):
         longest, total = _arrays_and_links(window, phase, lines, number, memory_arrays)
         rest = _off_chip_and_digital(window, phase, number, memory_arrays)
-        most = np.maximum(longest, np.maximum(rest[0], np.maximum(rest[1], max(rest[2:]))))
+        most = np.maximum(longest, _most(rest))
         others = total + sum(rest) - most
         run = run + _alone(window, phase, lines, number, memory_arrays) + most
         run = run + np.ceil(others * lines.chunk_shares[number]).astype(np.int64)
@@ -170,10 +171,18 @@ def _off_chip_and_digital(
     return dram_ps(chip, phase.dram_in, 0), dram_ps(chip, 0, out), phase.digital_ps, *phase.elsewhere_ps
 
 
+def _most(amounts: Sequence[int | Ints]) -> int | Ints:
+    """The greatest of numbers, or of each column of arrays."""
+    whole = max((each for each in amounts if isinstance(each, int)), default=0)
+    for each in amounts:
+        whole = whole if isinstance(each, int) else np.maximum(each, whole)
+    return whole
+
+
 def _alone(window: Window, phase: Phase, lines: Pipelines, number: int, memory_arrays: Ints) -> Ints:
     """What overlaps nothing else of a phase: writing weights made inside, digital work after all, what comes back."""
     back = dram_ps(window.chip, _spilled(window, number, memory_arrays), 0)
-    return np.maximum(phase.digital_after_ps, back) + lines.inside_writes[number][:, None]
+    return _most((phase.digital_after_ps, back)) + lines.inside_writes[number][:, None]
 
 
 def _chunk_share(window: Window, phase: Phase) -> float:
@@ -219,36 +228,44 @@ def _inside_writes(window: Window, phase: Phase, copies: Ints) -> Ints:
 def _pipeline(window: Window, phase: Phase, taken: Ints, read: int) -> tuple[Ints, Ints]:
     """(when the last operator of a phase ends, each as soon as it may; how long before that the first one starts that
     waits for another). The inputs of those before that one come from off chip in `read` ps."""
-    starts, held = dict[int, Ints](), dict[int, Ints]()
-    made = dict[int, tuple[Ints, Ints, Ints]]()
+    starts, held = dict[int, Ints | int](), dict[int, Ints]()
+    made = dict[int, tuple[Ints | int, Ints, Ints]]()
     """Of what each member makes, with digital work: begin, first chunk, end."""
-    hold, before = np.zeros(len(taken), np.int64), 0
+    hold: Ints | None = None
+    before = 0
     members = [window.members[i] for i in phase.members]
     waits = next((at for at, member in enumerate(members) if member.sources), len(members))
     inputs = np.cumsum([0, *(member.operator.input_of(window.chip) for member in members[:waits])])
-    there = np.floor(read * (inputs / max(1, inputs[-1]))).astype(np.int64)
+    there = np.floor(read * (inputs / max(1, inputs[-1]))).astype(np.int64).tolist()
+    chunks = np.array([min(member.operator.m, CHUNKS) for member in members])[:, None]
+    leads = np.array([member.operator.lead for member in members])[:, None]
+    took = np.ascontiguousarray(taken.T[list(phase.members)])
+    shares = np.ceil(np.minimum(1.0, 1 / chunks + leads) * took).astype(np.int64)
+    paces = -(-took // chunks)
     for at, (i, member) in enumerate(zip(phase.members, members, strict=True)):
-        operator, took = member.operator, taken[:, i]
-        share = min(1.0, 1 / min(operator.m, CHUNKS) + operator.lead)
-        start = np.full(len(taken), there[at] if at < waits else 0)
-        end = np.full(len(taken), there[at + 1] if at < waits else 0)
+        operator = member.operator
+        start: Ints | int = there[at] if at < waits else 0
+        came: Ints | int = there[at + 1] if at < waits else 0
         for p in member.sources:
             begin, first, last = made[p]
-            rows = np.ceil(operator.lead * (last - begin)).astype(np.int64)
-            start = np.maximum(start, np.maximum(held[p], np.minimum(first + rows, last)))
-            end = np.maximum(end, np.maximum(held[p], last))
+            if operator.lead:
+                first = first + np.ceil(operator.lead * (last - begin)).astype(np.int64)
+            start, came = np.maximum(start, np.minimum(first, last)), np.maximum(came, last)
+            if p in held:
+                start, came = np.maximum(start, held[p]), np.maximum(came, held[p])
         on_digital = operator.digital_on_host_ps
-        start = np.maximum(start, hold) if on_digital else start
-        end = np.maximum(end + np.ceil(share * took).astype(np.int64), start + took)
+        start = start if hold is None or not on_digital else np.maximum(start, hold)
+        end = np.maximum(came + shares[at], start + took[at])
         if on_digital:
-            paced = np.max([taken[:, p] for p in member.sources], axis=0) if member.sources else np.zeros_like(hold)
+            paced = np.max([taken[:, p] for p in member.sources], axis=0) if member.sources else 0
             served = on_digital + before
-            hold = np.maximum(hold, np.where(served >= paced, start + served, 0))
-        held[i] = hold if operator.digital_ps else np.zeros_like(hold)
+            hold = np.maximum(0 if hold is None else hold, np.where(served >= paced, start + served, 0))
+        if hold is not None and operator.digital_ps:
+            held[i] = hold
         before += operator.digital_ps
         starts[i] = start
-        paced = end - start if at < waits else took
-        made[i] = start, start + -(-paced // min(operator.m, CHUNKS)), end
+        pace = -(-(end - start) // chunks[at, 0]) if at < waits else paces[at]
+        made[i] = start, start + pace, end
         for late in member.late:
             begin, first, last = made[late]
             made[i] = np.maximum(made[i][0], begin), np.maximum(made[i][1], first), np.maximum(made[i][2], last)
@@ -327,4 +344,5 @@ def beats(window: Window, most: int) -> Ints:
     if len(copies) > 96:
         steps = np.unique(np.round(np.geomspace(1, len(copies), 96)).astype(int)) - 1
         copies = copies[len(copies) - 1 - steps[::-1]]
-    return np.unique(copies, axis=0)
+    # From the longest beat to the shortest no operator has fewer copies, so that equal rows are neighbours.
+    return copies[np.append(True, (copies[1:] != copies[:-1]).any(axis=1))] if len(copies) else copies
