@@ -49,7 +49,7 @@ class Resident:
     def _best_memory(self, preloads: Ints) -> Ints:
         """[beats, preloads]: the least run and switches within the arrays that are left; NEVER where none are."""
         window = self.window
-        key = ("room", window.members_key, window.least_memory, preloads.tobytes())
+        key = ("room", window.members_key, self.memory.tobytes(), preloads.tobytes())
         if key not in window.memo:
             room = window.chip.arrays - self.arrays[:, None] - preloads[None, :]
             window.memo[key] = np.searchsorted(self.memory, room, side="right"), np.arange(len(room))[:, None]

@@ -17,6 +17,7 @@ from .cmswitch import cmswitch
 from .dynamic import solve_segments
 from .hosting import HostedProblem, solve_hosted
 from .problem import SegmentPlan, SegmentProblem
+from .window import Known
 
 NEAR = 0.2
 """Baselines predicted to need at most this share more than the best plan are worth a simulation."""
@@ -35,10 +36,12 @@ class SegmentOutcome:
     near: tuple[tuple[str, SegmentProblem, SegmentPlan], ...] = ()
 
 
-def all_compute_best(problem: SegmentProblem) -> SegmentPlan:
-    """The best plan in which all arrays compute."""
+def all_compute_best(problem: SegmentProblem, known: Known | None = None) -> SegmentPlan:
+    """The best plan in which all arrays compute; `known`: of problems with the same chip."""
     chip = replace(problem.chip, memory_bytes_per_ns=0.0)
-    return replace(solve_segments(replace(problem, chip=chip)), bound_ps=None)
+    # Least times are others without memory arrays; what they are made of is the same.
+    own = None if known is None else replace(known, tables={})
+    return replace(solve_segments(replace(problem, chip=chip), own), bound_ps=None)
 
 
 BASELINES: Mapping[str, Callable[[SegmentProblem], SegmentPlan]] = {
@@ -71,13 +74,14 @@ def run_segments(
         return SegmentOutcome(problem, all_compute_best(problem), strategy, time.monotonic() - start)
     if strategy in BASELINES:
         return SegmentOutcome(problem, BASELINES[strategy](problem), strategy, time.monotonic() - start)
-    best = solve_hosted(hosted or HostedProblem(problem, ((),) * len(problem.operators)))
+    known = Known()
+    best = solve_hosted(hosted or HostedProblem(problem, ((),) * len(problem.operators)), known)
     found = [("exact", best.problem, best.plan)]
     if hosted is None or hosted.keeps((None,) * len(problem.operators)):
         found += [(name, problem, make(problem)) for name, make in BASELINES.items()]
         least = min(found, key=lambda each: each[2].total_ps)
         found += [("exact", problem, best.plain)] if best.problem is not problem else []
-        found.append(("all-compute-best", problem, all_compute_best(problem)))
+        found.append(("all-compute-best", problem, all_compute_best(problem, known)))
     else:
         least = found[0]
     kept, own, plan = least
