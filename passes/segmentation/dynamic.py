@@ -260,6 +260,7 @@ class _Solver:
     def _table(self, window: Window) -> Ints:
         """[preloaded, preloads]: the least time of a window, from the memo where it has the same numbers."""
         found = self.tables.get(window.key)
+        self.windows.known.asked += 1
         if found is None:
             found = Resident(window).table(self.levels)
             if window.can_be_tiled:

@@ -19,12 +19,12 @@ from math import ceil, floor, inf
 from .choices import Choices, Way, ways_of
 from .dynamic import Solved, solve_with, with_hosts
 from .problem import Host, PlacementError, SegmentPlan, SegmentProblem
-from .window import Known
+from .window import Known, known_of
 
 ROUNDS = 12
 """Of prices."""
-MOST_TABLES = 30_000
-"""Windows priced, after which prices are not changed any more: half a minute."""
+MOST_ASKED = 60_000
+"""Prices of windows that are asked for, after which the prices of budgets are not changed any more: half a minute."""
 FORBIDDEN_PS = 10**15
 """The price of an operator that must not be here: a quarter of an hour."""
 CLOSE = 1e-3
@@ -91,7 +91,7 @@ class Hosted:
 
 def solve_hosted(hosted: HostedProblem, known: Known | None = None) -> Hosted:
     """The best plan found, with a bound. PlacementError if none keeps to the budgets."""
-    return _Search(hosted, known or Known()).run()
+    return _Search(hosted, known or known_of(hosted.problem.chip)).run()
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class _Search:
             self._take(none, self.plain.plan)
         if not any(hosted.menu):
             return self._result(self.plain.plan.bound_ps or 0)
-        most = len(self.known.tables) + MOST_TABLES
+        most = self.known.asked + MOST_ASKED
         for _ in range(ROUNDS):
             solved = solve_with(hosted.problem, self._choices(prices), self.known)
             worth = sum(price * hosted.arrays[tier] for tier, price in prices.arrays.items())
@@ -138,7 +138,7 @@ class _Search:
             if best <= self.bound * (1 + CLOSE):
                 break
             prices = self._next(prices, solved)
-            if len(self.known.tables) > most or (not any(prices.arrays.values()) and not prices.loss):
+            if self.known.asked > most or (not any(prices.arrays.values()) and not prices.loss):
                 break
         return self._result(self.bound)
 

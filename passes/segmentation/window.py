@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -182,6 +182,14 @@ class Known:
         default_factory=dict[tuple[object, ...], "np.ndarray[Any, np.dtype[np.int64]]"]
     )
     """Least times of windows, by their keys (module `dynamic`)."""
+    asked: int = 0
+    """How often these were asked for: work, however much of it was known."""
+
+
+@lru_cache(maxsize=4)
+def known_of(chip: SegmentChip) -> Known:
+    """What this process has worked out for a chip."""
+    return Known()
 
 
 class Windows:
