@@ -32,7 +32,7 @@ from .window import Hosts
 
 MOST_CHOICES = 1600
 """In all; of each window at least two. More are only bounded."""
-LONGEST = 6
+LONGEST = 5
 """Operators of a segment with choices, in programs of more than `FEW`; longer ones are only bounded."""
 FEW = 16
 MOST_NODES = 200

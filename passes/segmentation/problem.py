@@ -108,6 +108,10 @@ class Host:
     precision: str = ""
     """A mode of that tier; "": its first."""
 
+    def shared_in_ps(self, dram_read_bytes_per_ns: float) -> int:
+        """What it takes of resources that others use too, all together."""
+        return sum(ps for _, ps in self.shared_ps) + int(self.off_chip_bytes * 1000 / dram_read_bytes_per_ns)
+
 
 @dataclass(frozen=True)
 class SegmentOperator:

@@ -122,7 +122,7 @@ def run_times(window: Window, lines: Pipelines, memory_arrays: Ints) -> Ints:
         longest, total = _arrays_and_links(window, phase, lines, number, memory_arrays)
         rest = _off_chip_and_digital(window, phase, number, memory_arrays)
         most = np.maximum(longest, _most(rest))
-        others = total + sum(rest) - most
+        others = np.maximum(0, total + sum(rest) - most - phase.hosted_ps)
         run = run + _alone(window, phase, lines, number, memory_arrays) + most
         run = run + np.ceil(others * lines.chunk_shares[number]).astype(np.int64)
     return run

@@ -11,16 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import isinf
 
 from .baselines import all_compute, all_compute_overlap, occ_like, puma_like
 from .cmswitch import cmswitch
 from .dynamic import solve_segments
 from .hosting import HostedProblem, solve_hosted
 from .problem import SegmentPlan, SegmentProblem
-from .window import Known
+from .window import Known, known_of
 
 NEAR = 0.2
 """Baselines predicted to need at most this share more than the best plan are worth a simulation."""
+
+MISTAKEN = 0.1
+"""Two plans' predictions are seldom so far apart where their simulations agree."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,16 @@ def run_segments(
         return SegmentOutcome(problem, all_compute_best(problem), strategy, time.monotonic() - start)
     if strategy in BASELINES:
         return SegmentOutcome(problem, BASELINES[strategy](problem), strategy, time.monotonic() - start)
-    known = Known()
+    known = known_of(problem.chip)
     best = solve_hosted(hosted or HostedProblem(problem, ((),) * len(problem.operators)), known)
     found = [("exact", best.problem, best.plan)]
     if hosted is None or hosted.keeps((None,) * len(problem.operators)):
         found += [(name, problem, make(problem)) for name, make in BASELINES.items()]
         least = min(found, key=lambda each: each[2].total_ps)
         found += [("exact", problem, best.plain)] if best.problem is not problem else []
-        found.append(("all-compute-best", problem, all_compute_best(problem, known)))
+        if best.plain.total_ps <= least[2].total_ps * (1 + (near if isinf(near) else min(near, MISTAKEN))):
+            # It is never predicted better than the plan with all operators here.
+            found.append(("all-compute-best", problem, all_compute_best(problem, known)))
     else:
         least = found[0]
     kept, own, plan = least

@@ -48,6 +48,8 @@ class Phase:
     """Of `dram_in`, what digital work alone reads."""
     elsewhere_ps: tuple[int, ...] = ()
     """On resources of other tiers, as they are used; those of the digital unit are in `digital_ps`."""
+    hosted_ps: int = 0
+    """On all shared resources, by operators that run elsewhere: it is in their own time, too."""
 
     @property
     def sizes(self) -> tuple[object, ...]:
@@ -61,6 +63,7 @@ class Phase:
             self.digital_after_ps,
             self.late_in,
             self.elsewhere_ps,
+            self.hosted_ps,
         )
 
 
@@ -161,6 +164,7 @@ class _Span:
     members: tuple[Member, ...] = ()
     phases: tuple[tuple[int, ...], ...] = ()
     elsewhere: tuple[tuple[int, ...], ...] = ()
+    hosted: tuple[int, ...] = ()
     barrier_bytes: int = 0
     weight_bytes: int = 0
     weights_made: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
@@ -255,8 +259,8 @@ class Windows:
         for phase, index in span.leaves:
             amounts[phase][3] += operators[index].output_bytes * (places.get(index, Place.OFF_CHIP) is Place.OFF_CHIP)
         phases = tuple(
-            Phase(inside, *sizes, elsewhere_ps=elsewhere)
-            for inside, sizes, elsewhere in zip(span.phases, amounts, span.elsewhere, strict=True)
+            Phase(inside, *sizes, elsewhere_ps=elsewhere, hosted_ps=hosted)
+            for inside, sizes, elsewhere, hosted in zip(span.phases, amounts, span.elsewhere, span.hosted, strict=True)
         )
         weights = span.weight_bytes, off_chip, on_chip
         return Window(chip, members, phases, *weights, held[0], held[1], switched, *held[2:], memo=self.memo)
@@ -310,6 +314,11 @@ class Windows:
         )
         span.barrier_bytes = sum(self.problem.operators[source].output_bytes for source in across)
         span.elsewhere = tuple(_elsewhere([operators[i] for i in inside]) for inside in span.phases)
+        rate = self.problem.chip.dram_read_bytes_per_ns
+        span.hosted = tuple(
+            sum(host.shared_in_ps(rate) for i in inside if (host := operators[i].host) is not None)
+            for inside in span.phases
+        )
         span.weight_bytes = sum(op.weight_bytes for op in operators if op.is_loaded)
         return span
 
