@@ -10,7 +10,7 @@ from h3c.passes.segmentation.problem import Place, SegmentChip, SegmentOperator,
 from h3c.passes.segmentation.resident import load_times, pipelines, preload_roof, run_times, switch_times
 from h3c.passes.segmentation.segments import window_of
 from h3c.passes.segmentation.tiled import candidates, price, totals
-from h3c.passes.segmentation.window import Window, Windows
+from h3c.passes.segmentation.window import Known, Window, Windows
 
 
 def random_chip(rng: np.random.Generator, arrays: int) -> SegmentChip:
@@ -63,16 +63,17 @@ def random_problem(rng: np.random.Generator, operators: int, arrays: int) -> Seg
 
 
 def all_copies(window: Window, most: int) -> np.ndarray:
-    """Every number of copies of each operator."""
-    choices = [range(1, most // int(a) + 1) for a in window.unit_arrays]
+    """Every number of copies of each operator; one of those that are elsewhere."""
+    choices = [range(1, most // int(a) + 1 if a else 2) for a in window.unit_arrays]
     rows = np.array(list(product(*choices)), np.int64).reshape(-1, len(choices))
     return rows[rows @ window.unit_arrays <= most]
 
 
 def on_a_beat(window: Window, copies: np.ndarray) -> np.ndarray:
     """Those of `copies` that are the fewest for which no operator takes more than some number of vectors."""
-    slowest = (-(-window.vectors // copies)).max(axis=1)
-    return copies[(copies == -(-window.vectors // slowest[:, None])).all(axis=1)]
+    vectors = np.where(window.elsewhere, 1, window.vectors)
+    slowest = (-(-vectors // copies)).max(axis=1)
+    return copies[(copies == -(-vectors // slowest[:, None])).all(axis=1)]
 
 
 def window_table(window: Window, beats_only: bool, *, stays: bool = False) -> np.ndarray:
@@ -100,11 +101,19 @@ def window_table(window: Window, beats_only: bool, *, stays: bool = False) -> np
     return table
 
 
-def least_time(problem: SegmentProblem, *, beats_only: bool = True) -> int:
-    """The time of the best plan: every set of cuts, every place of every tensor, every preload, every allocation."""
-    windows, count = Windows(problem), len(problem.operators)
+def least_time(
+    problem: SegmentProblem,
+    *,
+    beats_only: bool = True,
+    known: Known | None = None,
+    tables: dict[object, np.ndarray] | None = None,
+) -> int:
+    """The time of the best plan: every set of cuts, every place of every tensor, every preload, every allocation.
+
+    `tables` of windows may be shared by problems that share `known`."""
+    windows, count = Windows(problem, known), len(problem.operators)
     tensors = keepable(windows)
-    tables: dict[object, np.ndarray] = {}
+    tables = {} if tables is None else tables
     best = NEVER
     for places in product(*tensors.values()):
         kept = {p: place for p, place in zip(tensors, places, strict=True) if place is not Place.OFF_CHIP}
@@ -118,10 +127,10 @@ def least_time(problem: SegmentProblem, *, beats_only: bool = True) -> int:
                     reach[:] = NEVER
                     break
                 stays = len(ends) == 2
-                tables.setdefault((window.key, stays), window_table(window, beats_only))
-                if stays:
-                    whole = window_table(window, beats_only, stays=True)
-                    tables[window.key, stays] = np.minimum(whole, tables[window.key, stays])
+                if (window.key, stays) not in tables:
+                    table = window_table(window, beats_only)
+                    whole = window_table(window, beats_only, stays=True) if stays else table
+                    tables[window.key, stays] = np.minimum(whole, table)
                 reach = np.minimum(NEVER, (reach[:, None] + tables[window.key, stays]).min(axis=0))
             best = min(best, int(reach[0]))
     return best + problem.fixed_ps

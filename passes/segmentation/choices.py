@@ -72,9 +72,9 @@ class Choice:
 
 def ways_of(hosts: Sequence[Host], prices_ps: Sequence[int]) -> tuple[Way, ...]:
     """What an operator's hosts come to at these prices, those that differ in copies by less than four times as one."""
-    groups: dict[tuple[str, str, int], list[tuple[Host, int]]] = {}
+    groups: dict[tuple[str, str, int, int], list[tuple[Host, int]]] = {}
     for host, price in zip(hosts, prices_ps, strict=True):
-        key = host.tier, host.precision, (host.copies.bit_length() - 1) // 2
+        key = host.tier, host.precision, (host.copies.bit_length() - 1) // 2, host.off_chip_bytes
         groups.setdefault(key, []).append((host, price))
     return tuple(_way(group) for group in groups.values())
 
@@ -87,10 +87,10 @@ def _way(group: Sequence[tuple[Host, int]]) -> Way:
         host,
         copies=1,
         arrays=0,
+        for_bounds=True,
         alone_ps=min(each.alone_ps for each in hosts),
         own_ps=min(each.own_ps for each in hosts),
         shared_ps=tuple((name, min(each.get(name, 0) for each in shared)) for name, _ in host.shared_ps),
-        off_chip_bytes=min(each.off_chip_bytes for each in hosts),
     )
     cost = min(own + dict(each.shared_ps).get(DIGITAL, 0) for each, own in group)
     return Way(host, price, host if len(group) == 1 else ideal, min(own for _, own in group), cost)
@@ -105,6 +105,8 @@ def shares_ps(problem: SegmentProblem) -> list[int]:
     chip, operators = problem.chip, problem.operators
     work = [op.arrays(chip) * op.m * chip.mvm_ps for op in operators]
     into, out = [op.input_of(chip) for op in operators], [op.streamed_bytes for op in operators]
+    if chip.buffer_shared:
+        into, out = [there + back for there, back in zip(into, out, strict=True)], [0] * len(out)
     is_in = ps_of(sum(into), chip.buffer_in_bytes_per_ns) >= ps_of(sum(out), chip.buffer_out_bytes_per_ns)
     moved, rate = (into, chip.buffer_in_bytes_per_ns) if is_in else (out, chip.buffer_out_bytes_per_ns)
     if chip.memory_bytes_per_ns:

@@ -215,12 +215,13 @@ class _Solver:
                 tuple((s - first, ids[s]) for s in operators[i].producers),
                 tuple(s - first for s in operators[i].sources),
                 tuple(s - first for s in operators[i].late_producers),
+                tuple(s - first for s in operators[i].whole_producers),
             )
             for i in range(first, end)
         )
-        older = {p for cut in range(first, end + 1) for state in self.states.at[cut] for p, _ in state if p < first}
-        reads = tuple((p - first, ids[p], windows.last_reads[p] - first) for p in sorted(older))
-        readers = tuple(ids[windows.last_reads[p]] for p in sorted(older))
+        kept = sorted({p for cut in range(first, end + 1) for state in self.states.at[cut] for p, _ in state})
+        reads = tuple((p - first, ids[p], windows.last_reads[p] - first) for p in kept if p < first)
+        readers = tuple(ids[windows.last_reads[p]] for p in kept)
         states = tuple(tuple(_shifted(s, -first) for s in self.states.at[cut]) for cut in range(first, end + 1))
         elsewhere = tuple(self._choices(first, cut) for cut in range(first + 1, end + 1))
         return inside, reads, readers, states, elsewhere

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, floor, inf
 
-from .choices import Choices, Way, ways_of
+from .choices import FEW, Choices, Way, ways_of
 from .dynamic import Solved, solve_with, with_hosts
 from .problem import Host, PlacementError, SegmentPlan, SegmentProblem
 from .window import Known, known_of
@@ -26,9 +26,11 @@ ROUNDS = 12
 MOST_ASKED = 60_000
 """Prices of windows that are asked for, after which the prices of budgets are not changed any more: half a minute."""
 FORBIDDEN_PS = 10**15
-"""The price of an operator that must not be here: a quarter of an hour."""
+"""The price of an operator that must not be here, and the most of any: a quarter of an hour. Sums are of 64 bits."""
 CLOSE = 1e-3
 """Relative gap at which prices are good enough."""
+MOST_MOVES = 400
+"""Solved for at the end, times operators: other hosts of one or two operators of the best plan."""
 LITTLE = 1e-9
 """Slack of sums of losses."""
 
@@ -110,6 +112,7 @@ class _Search:
         self.best: Hosted | None = None
         self.bound = 0
         self.tried: set[tuple[Host | None, ...]] = set()
+        """Solved for alone."""
         self.between: dict[str, tuple[float, float]] = {}
         """Of each budget the dearest price at which it was exceeded, and the cheapest at which it was not."""
 
@@ -118,6 +121,7 @@ class _Search:
         hosted, prices = self.hosted, _Prices({tier: self._start(tier) for tier in self.hosted.arrays}, 0.0)
         none: tuple[Host | None, ...] = (None,) * len(hosted.menu)
         if hosted.keeps(none):
+            self.tried.add(none)
             self._take(none, self.plain.plan)
         if not any(hosted.menu):
             return self._result(self.plain.plan.bound_ps or 0)
@@ -125,12 +129,12 @@ class _Search:
         for _ in range(ROUNDS):
             solved = solve_with(hosted.problem, self._choices(prices), self.known)
             worth = sum(price * hosted.arrays[tier] for tier, price in prices.arrays.items())
-            worth += prices.loss * (hosted.max_loss or 0.0)
+            worth += prices.loss * (hosted.max_loss or 0.0) * (1 + LITTLE)
             bound = solved.least_ps - ceil(worth)
             self.bound = max(self.bound, bound)
             if hosted.keeps(solved.hosts):
                 self._take(solved.hosts, solved.plan)
-            if hosted.arrays:
+            if hosted.arrays or hosted.max_loss is not None:
                 slowest = max((host.alone_ps for host in solved.hosts if host is not None), default=0)
                 for pace in sorted({slowest, 0}):
                     self._try(self._kept_to(solved.hosts, pace))
@@ -140,20 +144,33 @@ class _Search:
             prices = self._next(prices, solved)
             if self.known.asked > most or (not any(prices.arrays.values()) and not prices.loss):
                 break
+        if self.best is None:
+            self._try(self._kept_to(self._cautious(), 0))
+        self._improve(most)
         return self._result(self.bound)
 
     def _start(self, tier: str) -> float:
-        """What the last array of a tier saves, where those that save most take them; of loss, what all time saves."""
-        if not tier:
-            return self.plain.plan.total_ps / max(self.hosted.max_loss or 0.0, 1e-12)
+        """What the last array of a tier saves, where those that save most take them; 0 where all have room."""
         room = self.hosted.arrays[tier]
-        least = [min((h.arrays for h in hosts if h.tier == tier), default=0) for hosts in self.hosted.menu]
-        worth = sorted(((saved / own, own) for saved, own in zip(self.saves, least, strict=True) if own), reverse=True)
-        for rate, own in worth:
+        for rate, own in self._rates(tier):
             room -= own
             if room < 0:
                 return max(0.0, rate)
         return 0.0
+
+    def _rates(self, tier: str) -> list[tuple[float, int]]:
+        """What each operator saves an array, and the arrays, of one copy on a tier; the most first."""
+        least = [min((h.arrays for h in hosts if h.tier == tier), default=0) for hosts in self.hosted.menu]
+        return sorted(((saved / own, own) for saved, own in zip(self.saves, least, strict=True) if own), reverse=True)
+
+    def _first(self, budget: str) -> float:
+        """A price where none was too low yet: of arrays, if one copy of each has room, what one saves at least; of loss
+        (""), what all time saves."""
+        total = self.plain.plan.total_ps
+        if not budget:
+            return total / max(self.hosted.max_loss or 0.0, 1e-12)
+        least = [rate for rate, _ in self._rates(budget) if rate > 0]
+        return self._start(budget) or min(least, default=total / max(1, self.hosted.arrays[budget]))
 
     def _result(self, bound: int) -> Hosted:
         if self.best is None:
@@ -170,10 +187,11 @@ class _Search:
             costs = [floor(prices.arrays.get(host.tier, 0.0) * host.arrays) for host in hosts]
             if hosted.here_loss:
                 losses = hosted.host_loss[i]
-                costs = [c + floor(prices.loss * lost) for c, lost in zip(costs, losses, strict=True) if lost < inf]
+                losing = zip(costs, losses, strict=True)
+                costs = [c + floor(min(prices.loss * lost, FORBIDDEN_PS)) for c, lost in losing if lost < inf]
                 hosts = tuple(host for host, lost in zip(hosts, losses, strict=True) if lost < inf)
                 lost = hosted.here_loss[i]
-                here[i] = floor(prices.loss * lost) if lost < inf else FORBIDDEN_PS
+                here[i] = floor(min(prices.loss * lost, FORBIDDEN_PS)) if lost < inf else FORBIDDEN_PS
             ways.append(ways_of(hosts, costs))
         return Choices(hosted.problem, ways, here, self.plain.until_ps)
 
@@ -191,7 +209,7 @@ class _Search:
         low, high = (max(low, now), high) if is_over else (low, min(high, now))
         self.between[budget] = low, high
         if high == inf:
-            return max(now * 4, self._start(budget))
+            return max(now * 4, self._first(budget))
         return (low * high) ** 0.5 if low else (high / 4 if high > 1e-300 else 0.0)
 
     def _try(self, hosts: tuple[Host | None, ...] | None) -> None:
@@ -199,10 +217,53 @@ class _Search:
         if hosts is None or hosts in self.tried:
             return
         problem = with_hosts(self.hosted.problem, hosts)
+        self.tried.add(hosts)
         self._take(hosts, solve_with(problem, None, self.known).plan)
 
+    def _cautious(self) -> tuple[Host | None, ...]:
+        """Operators where they lose least, those first that lose most more on the arrays of the segments."""
+        hosted, chosen = self.hosted, list[Host | None]([None] * len(self.hosted.menu))
+        least = [min(hosted.lost(i, host) for host in (None, *hosts)) for i, hosts in enumerate(hosted.menu)]
+        spared = [hosted.lost(i, None) - lost if lost < inf else 0.0 for i, lost in enumerate(least)]
+        for i in sorted(range(len(chosen)), key=lambda i: -spared[i]):
+            held = hosted.held(chosen)
+            fits = [h for h in hosted.menu[i] if not h.arrays or held[h.tier] + h.arrays <= hosted.arrays[h.tier]]
+            costs = [(hosted.lost(i, host), 0 if host is None else host.arrays) for host in (None, *fits)]
+            chosen[i] = (None, *fits)[costs.index(min(costs))]
+        return tuple(chosen)
+
+    def _improve(self, most: int) -> None:
+        """The best plan for its hosts alone, then with others for one or two operators, those first that should take
+        least, as long as one is better and fewer than `most` prices of windows are asked for."""
+        left, is_better = MOST_MOVES // len(self.hosted.menu), True
+        while is_better and self.best is not None:
+            best, is_better = self.best, False
+            own = tuple(operator.host for operator in best.problem.operators)
+            for hosts in (own, *self._near(own)):
+                is_close = best.plan.total_ps <= self.bound * (1 + CLOSE)
+                if left <= 0 or is_close or self.known.asked > most:
+                    return
+                self._try(hosts)
+                left -= 1
+                is_better = self.best is not best
+                if is_better:
+                    break
+
+    def _near(self, hosts: tuple[Host | None, ...]) -> list[tuple[Host | None, ...]]:
+        """Choices that keep the budgets and differ from `hosts` in one or two operators, none tried yet."""
+        found: dict[tuple[Host | None, ...], int] = {}
+        ways = [(i, way) for i, menu in enumerate(self.hosted.menu) for way in (None, *menu) if way != hosts[i]]
+        takes = {(i, way): self._takes(i, way, 0) - self._takes(i, hosts[i], 0) for i, way in ways}
+        for i, way in ways:
+            one = (*hosts[:i], way, *hosts[i + 1 :])
+            found.setdefault(one, takes[i, way])
+            for j, other in ways if len(hosts) <= FEW else ():
+                if j > i:
+                    found[(*one[:j], other, *one[j + 1 :])] = takes[i, way] + takes[j, other]
+        kept = [each for each in found if each not in self.tried and self.hosted.keeps(each)]
+        return sorted(kept, key=lambda each: found[each])
+
     def _take(self, hosts: tuple[Host | None, ...], plan: SegmentPlan) -> None:
-        self.tried.add(hosts)
         if self.best is None or plan.total_ps < self.best.plan.total_ps:
             problem = with_hosts(self.hosted.problem, hosts) if any(hosts) else self.hosted.problem
             self.best = Hosted(problem, plan, self.plain.plan)

@@ -107,6 +107,9 @@ class Host:
     """Weights that it reads at each execution."""
     precision: str = ""
     """A mode of that tier; "": its first."""
+    for_bounds: bool = False
+    """It stands for several, and is in nothing worse than any of them: what takes less where this is slower is left out
+    of the time of a segment."""
 
     def shared_in_ps(self, dram_read_bytes_per_ns: float) -> int:
         """What it takes of resources that others use too, all together."""

@@ -155,7 +155,8 @@ def _arrays_and_links(
         link = stream_ps(window.chip, lines.first_bytes[number], 0, memory_arrays)
         # Inputs that come from off chip more slowly do not fill the links.
         before = np.where(link >= read, link, 0)
-        pipeline = np.maximum(end[:, None], before + rest[:, None])
+        # A slower operator lets those that wait for it start later, and so nearer to the end.
+        pipeline = end[:, None] if window.is_bound else np.maximum(end[:, None], before + rest[:, None])
         stream = stream_ps(window.chip, phase.stream_in, phase.stream_out, memory_arrays)
         lines.memo[key] = np.maximum(pipeline, stream), pipeline + stream
     return lines.memo[key]
@@ -256,7 +257,7 @@ def _pipeline(window: Window, phase: Phase, taken: Ints, read: int) -> tuple[Int
         on_digital = operator.digital_on_host_ps
         start = start if hold is None or not on_digital else np.maximum(start, hold)
         end = np.maximum(came + shares[at], start + took[at])
-        if on_digital:
+        if on_digital and not window.is_bound:  # a slower source would leave more of the digital unit
             paced = np.max([taken[:, p] for p in member.sources], axis=0) if member.sources else 0
             served = on_digital + before
             hold = np.maximum(0 if hold is None else hold, np.where(served >= paced, start + served, 0))

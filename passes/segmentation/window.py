@@ -119,6 +119,11 @@ class Window:
         hosts = [member.operator.host for member in self.members]
         return np.array([0 if host is None else host.alone_ps for host in hosts], np.int64)
 
+    @cached_property
+    def is_bound(self) -> bool:
+        """Whether its times are to bound those with other hosts (`Host.for_bounds`)."""
+        return any(member.operator.host is not None and member.operator.host.for_bounds for member in self.members)
+
     @property
     def can_be_tiled(self) -> bool:
         """One operator of the arrays, whose weight is not in place, may run in rounds."""
