@@ -184,6 +184,26 @@ def test_every_choice_of_a_window_is_bounded(seed: int) -> None:
                         assert min(later, NEVER) <= time.min(), (each, first, cut, hosts)
 
 
+def test_with_prices_the_bound_is_of_all_choices_and_near_the_best() -> None:
+    """Time and prices of every choice of hosts are at least that, and where all are looked at, not much more."""
+    ratios: list[float] = []
+    for seed in range(24):
+        case, rng = random_case(seed, most=24), np.random.default_rng(seed)
+        problem, menu = case.hosted.problem, case.hosted.menu
+        plain = solve_with(problem, None, case.known)
+        most = plain.plan.total_ps * float(rng.choice([0.003, 0.03, 0.3]))
+        prices = [{host: int(host.arrays * rng.random() * most) for host in hosts} for hosts in menu]
+        ways = [ways_of(hosts, [own[host] for host in hosts]) for hosts, own in zip(menu, prices, strict=True)]
+        found = solve_with(problem, Choices(problem, ways, [0] * len(menu), plain.until_ps), case.known)
+        least = min(
+            time + sum(0 if host is None else own[host] for host, own in zip(hosts, prices, strict=True))
+            for hosts, time in case.least_ps.items()
+        )
+        assert found.least_ps <= least, seed
+        ratios.append(found.least_ps / least)
+    assert np.median(ratios) > 0.98
+
+
 def operator(m: int, **more: Any) -> SegmentOperator:
     return SegmentOperator("o", m, 8, 4, 1, 32, m * 8, m * 8, m * 4, **more)
 
