@@ -57,7 +57,7 @@ def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str
         "gap": solution.get("gap"),
         "solver": {
             "status": solution.get("status"),
-            "proven_of": None if solution.get("bound") is None else _proven_of(chip),
+            "proven_of": solution.get("proven_of"),
             "kept": solution.get("kept"),
             "seconds": seconds.get("place-parts"),
         },
@@ -79,11 +79,6 @@ def summarise(module: ModuleOp, chip: Chip, timing: Timing, seconds: Mapping[str
         "quality": None,
         "generate": None,
     }
-
-
-def _proven_of(chip: Chip) -> str:
-    """The plans that a bound is one of: where operators overlap, those of segments (docs/dual_mode.md says which)."""
-    return "plans of segments" if chip.schedule == "pipelined" else "plans"
 
 
 def unknown_shapes(module: ModuleOp) -> list[str]:

@@ -30,6 +30,7 @@ from .placement.problem import Ints, PlacementError, Plan, Problem
 from .placement.row_remap import LossBudget
 from .placement.strategies import NEAR, Extras, Outcome, run
 from .placement_problem import make_problem, price_source
+from .plan_roofs import least_ps
 from .segment_problem import segment_tiers
 from .segment_strategies import Segmented, Wanted, forget_segments, place_segments
 from .segmentation.strategies import STRATEGIES
@@ -228,8 +229,11 @@ class PlaceParts(ModulePass):
         if found is None or found.value >= beaten:
             return False
         placed = found.outcome.problem, found.outcome.plan
-        overlapped = overlapped_ns(module, operators, *placed, chip)
-        module.attributes[SOLUTION] = solution(found.outcome, self._strategy(chip), overlapped)
+        overlapped, outcome = overlapped_ns(module, operators, *placed, chip), found.outcome
+        if self.objective == "latency" and (least := least_ps(module, self.min_bits) / 1000):
+            bound = min(least, overlapped)
+            outcome = replace(outcome, bound=bound, gap=overlapped / bound - 1)
+        module.attributes[SOLUTION] = solution(outcome, self._strategy(chip), overlapped)
         return True
 
     def problem(

@@ -23,7 +23,7 @@ from .segment_plan import KEPT, SEGMENTS, give_segments
 from .segment_problem import Program, program_of, segment_problem
 from .segmentation.problem import PlacementError, SegmentPlan, SegmentProblem
 from .segmentation.strategies import NEAR, run_segments
-from .solution import solution_attr
+from .solution import PLANS_OF_SEGMENTS, solution_attr
 from .verify_placement import ROUNDS, SOLUTION
 
 
@@ -85,6 +85,7 @@ class Segmented:
             bound=bound,
             gap=gap,
             status="optimal" if gap is not None and gap <= WHOLE else "feasible",
+            proven_of=PLANS_OF_SEGMENTS,
         )
 
 

@@ -3,6 +3,11 @@
 from xdsl.dialects.builtin import DictionaryAttr, FloatAttr, StringAttr, UnitAttr, f64
 from xdsl.ir import Attribute
 
+PLANS = "plans"
+"""What a bound is one of: all plans."""
+PLANS_OF_SEGMENTS = "plans of segments"
+"""Those that cut the program into segments, each operator whole on one tier."""
+
 
 def solution_attr(
     strategy: str,
@@ -15,9 +20,10 @@ def solution_attr(
     bound: float | None,
     gap: float | None,
     status: str,
+    proven_of: str = PLANS,
 ) -> DictionaryAttr:
-    """Predicted figures, and what is proven in the objective's unit (None: nothing); rounded to what a reader can use.
-    No seconds, as they differ each time."""
+    """Predicted figures, and what is proven in the objective's unit (None: nothing), of which plans; rounded to what a
+    reader can use. No seconds, as they differ each time."""
 
     def number(value: float | None) -> Attribute:
         return UnitAttr() if value is None else FloatAttr(float(f"{value:.12g}"), f64)
@@ -31,6 +37,7 @@ def solution_attr(
             "predicted_energy_pj": number(energy_pj),
             "predicted_latency_ns": number(latency_ns),
             "predicted_period_ns": number(period_ns),
+            "proven_of": UnitAttr() if bound is None else StringAttr(proven_of),
             "status": StringAttr(status),
             "strategy": StringAttr(strategy),
         }

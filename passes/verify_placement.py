@@ -32,6 +32,7 @@ SOLUTION_KEYS = (
     "predicted_energy_pj",
     "predicted_latency_ns",
     "predicted_period_ns",
+    "proven_of",
     "status",
     "strategy",
 )

@@ -3,14 +3,18 @@
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
+import yaml
 from segmentation_toy import least_time, random_problem
 
 from h3c.passes.segmentation.dynamic import with_hosts
 from h3c.passes.segmentation.hosting import HostedProblem
 from h3c.passes.segmentation.problem import DIGITAL, Host, SegmentChip, SegmentOperator
 from h3c.passes.segmentation.window import Known
+
+ROOT = Path(__file__).parent.parent
 
 
 def random_hosts(rng: np.random.Generator, chip: SegmentChip, op: SegmentOperator, copies: int) -> tuple[Host, ...]:
@@ -86,3 +90,14 @@ def random_budgets(rng: np.random.Generator, case: Case, kind: str) -> HostedPro
     ]
     most = float(rng.choice([0.0, 0.2, 0.5, 0.9])) * sum(sizes)
     return replace(hosted, here_loss=tuple(here), host_loss=tuple(there), max_loss=most)
+
+
+def two_tiers(tmp_path: Path, arrays: int, others: int) -> str:
+    """The dual-mode chip with so few arrays that models do not fit, and some of another shipped chip's tier."""
+    text = (ROOT / "compiler/chips/dynaplasia.yaml").read_text()
+    chip = yaml.safe_load(text.replace("arrays: 96 ", f"arrays: {arrays} ").replace("tiles: 96", f"tiles: {arrays}"))
+    other = yaml.safe_load((ROOT / "compiler/chips/prime.yaml").read_text())["tiers"]["reram"]
+    chip["tiers"]["reram"] = {**other, "arrays": others, "tiles": 1, "write_ports": 1}
+    path = tmp_path / "two.yaml"
+    path.write_text(yaml.safe_dump(chip, sort_keys=False))
+    return str(path)

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from h3_reference import original
-from hosting_toy import Case, random_budgets, random_case, random_hosts
+from hosting_toy import Case, random_budgets, random_case, random_hosts, two_tiers
 from segmentation_toy import random_problem
 from xdsl.dialects.builtin import ModuleOp
 
@@ -314,17 +313,6 @@ def test_prices_of_budgets_that_are_nothing_and_losses_without_end_are_numbers()
     assert found.plan.total_ps < 2 * back.alone_ps
     with pytest.raises(PlacementError, match="expected a plan of segments that loses at most 0, found none"):
         solve_hosted(replace(hosted, menu=((away,),) * 3, host_loss=((0.0,),) * 3))
-
-
-def two_tiers(tmp_path: Path, arrays: int, others: int) -> str:
-    """The dual-mode chip with so few arrays that models do not fit, and some of another shipped chip's tier."""
-    text = (ROOT / "compiler/chips/dynaplasia.yaml").read_text()
-    chip = yaml.safe_load(text.replace("arrays: 96 ", f"arrays: {arrays} ").replace("tiles: 96", f"tiles: {arrays}"))
-    other = yaml.safe_load((ROOT / "compiler/chips/prime.yaml").read_text())["tiers"]["reram"]
-    chip["tiers"]["reram"] = {**other, "arrays": others, "tiles": 1, "write_ports": 1}
-    path = tmp_path / "two.yaml"
-    path.write_text(yaml.safe_dump(chip, sort_keys=False))
-    return str(path)
 
 
 def prepared(model: str, target: str) -> ModuleOp:
