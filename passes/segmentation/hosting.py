@@ -28,7 +28,8 @@ MOST_ASKED = 60_000
 FORBIDDEN_PS = 10**15
 """The price of an operator that must not be here, and the most of any: a quarter of an hour. Sums are of 64 bits."""
 CLOSE = 1e-3
-"""Relative gap at which prices are good enough."""
+"""Relative gap at which prices are good enough; `GOOD`: at which no more plans are tried."""
+GOOD = 1e-2
 MOST_MOVES = 400
 """Solved for at the end, times operators: other hosts of one or two operators of the best plan."""
 LITTLE = 1e-9
@@ -234,13 +235,15 @@ class _Search:
 
     def _improve(self, most: int) -> None:
         """The best plan for its hosts alone, then with others for one or two operators, those first that should take
-        least, as long as one is better and fewer than `most` prices of windows are asked for."""
-        left, is_better = MOST_MOVES // len(self.hosted.menu), True
+        least, as long as one is better and fewer than `most` prices of windows are asked for. Without budgets the
+        program has chosen hosts itself, so that only programs of a few operators are looked at again."""
+        count, has_budgets = len(self.hosted.menu), bool(self.hosted.arrays) or self.hosted.max_loss is not None
+        left, is_better = MOST_MOVES // count if has_budgets or count <= FEW else 0, True
         while is_better and self.best is not None:
             best, is_better = self.best, False
             own = tuple(operator.host for operator in best.problem.operators)
             for hosts in (own, *self._near(own)):
-                is_close = best.plan.total_ps <= self.bound * (1 + CLOSE)
+                is_close = best.plan.total_ps <= self.bound * (1 + GOOD)
                 if left <= 0 or is_close or self.known.asked > most:
                     return
                 self._try(hosts)
