@@ -23,7 +23,7 @@ from .window import Known, known_of
 NEAR = 0.2
 """Baselines predicted to need at most this share more than the best plan are worth a simulation."""
 
-MISTAKEN = 0.1
+MISTAKEN = 0.08
 """Two plans' predictions are seldom so far apart where their simulations agree."""
 
 
