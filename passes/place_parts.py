@@ -32,7 +32,7 @@ from .placement.strategies import NEAR, Extras, Outcome, run
 from .placement_problem import make_problem, price_source
 from .plan_roofs import least_ps
 from .segment_problem import segment_tiers
-from .segment_strategies import Segmented, Wanted, forget_segments, place_segments
+from .segment_strategies import Segmented, Wanted, forget_segments, least_bound_ps, place_segments
 from .segmentation.strategies import STRATEGIES
 from .sensitivities import read_sensitivities
 from .simulated_plan import MatrixOps, give_parts, overlapped_ns, simulated_plan, simulated_plan_below
@@ -95,7 +95,7 @@ class PlaceParts(ModulePass):
 
     def place(self, op: ModuleOp, losses: Losses | None = None, max_loss: float | None = None) -> Placed:
         """Place a module; with `exact`, `row-remap` and `h3pimap` in at most `max_loss` (None: any) of `losses`."""
-        chip, best = chip_from_ir(op), None
+        chip, found = chip_from_ir(op), list[Segmented]()
         tiers = self._segment_tiers(op, chip) if self.strategy == "exact" else []
         if tiers and losses is None:
             self._cut(op, chip, tiers)
@@ -104,7 +104,7 @@ class PlaceParts(ModulePass):
         if tiers and losses is not None:
             budget = LossBudget(losses, inf if max_loss is None else max_loss)
             found, _ = self._segmented(op, tiers, wanted, budget)
-            best = min(found, key=lambda each: wanted.value(each.timing), default=None)
+        best = min(found, key=lambda each: wanted.value(each.timing), default=None)
         try:
             placed = self._place(op, chip, losses, max_loss)
         except InputError:
@@ -112,7 +112,7 @@ class PlaceParts(ModulePass):
                 raise
             placed = None
         if best is not None and (placed is None or wanted.value(best.timing) < placed.value):
-            best.give(op, self.strategy, self.objective, None)
+            best.give(op, self.strategy, self.objective, self._bound_ps(op, found))
             return Placed.simulated(op, self.objective, best.loss)
         assert placed is not None
         return placed
@@ -136,6 +136,8 @@ class PlaceParts(ModulePass):
             outcome = replace(outcome, bound=None, gap=None, status="feasible")
         placed = outcome.problem, outcome.plan
         overlapped = overlapped_ns(op, operators, *placed, chip) if chip.schedule == "pipelined" else None
+        if overlapped is not None and self.strategy == "exact":
+            outcome = self._bounded(outcome, op, overlapped)
         give_parts(operators, *placed, chip)
         orders = orders_of(*placed)
         if limit is not None:
@@ -183,8 +185,7 @@ class PlaceParts(ModulePass):
         if self.strategy == "exact" and self._is_better(module, chip, wanted, best, plain=alone and wanted.is_plain):
             return
         assert best is not None
-        bounds = [each.bound_ps for each in found]
-        best.give(module, strategy, self.objective, None if None in bounds else min(b for b in bounds if b is not None))
+        best.give(module, strategy, self.objective, self._bound_ps(module, found))
 
     def _segmented(
         self, module: ModuleOp, tiers: Sequence[str], wanted: Wanted, budget: LossBudget | None = None
@@ -229,12 +230,21 @@ class PlaceParts(ModulePass):
         if found is None or found.value >= beaten:
             return False
         placed = found.outcome.problem, found.outcome.plan
-        overlapped, outcome = overlapped_ns(module, operators, *placed, chip), found.outcome
-        if self.objective == "latency" and (least := least_ps(module, self.min_bits) / 1000):
-            bound = min(least, overlapped)
-            outcome = replace(outcome, bound=bound, gap=overlapped / bound - 1)
+        overlapped = overlapped_ns(module, operators, *placed, chip)
+        outcome = self._bounded(found.outcome, module, overlapped)
         module.attributes[SOLUTION] = solution(outcome, self._strategy(chip), overlapped)
         return True
+
+    def _bound_ps(self, module: ModuleOp, found: Sequence[Segmented]) -> int | None:
+        """What no plan of segments is below; None: nothing is proven, as of baselines."""
+        least = least_bound_ps(found)
+        return None if least is None else max(least, least_ps(module, self.min_bits))
+
+    def _bounded(self, outcome: Outcome, module: ModuleOp, latency_ns: float) -> Outcome:
+        """An outcome with the bound that plans of every kind have, where operators overlap."""
+        least_ns = least_ps(module, self.min_bits) / 1000 if self.objective == "latency" else 0.0
+        bound = min(least_ns, latency_ns)
+        return replace(outcome, bound=bound, gap=latency_ns / bound - 1) if bound else outcome
 
     def problem(
         self, module: ModuleOp, chip: Chip, losses: Losses | None = None, max_loss: float | None = None

@@ -4,6 +4,7 @@ The solver makes plans of least time. For another objective, or within limits, t
 strategies: what they spend differs in what they load again and in how long the chip is on. Nothing is proven of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
@@ -71,7 +72,7 @@ class Segmented:
         """Write it onto the module that it was made for; `bound_ps` is that of all plans that might have been made."""
         forget_segments(module)
         give_segments(module, self.program, self.problem, self.plan)
-        bound = bound_ps / 1000 if bound_ps and objective == "latency" else None
+        bound = min(bound_ps / 1000, self.latency_ns) if bound_ps and objective == "latency" else None
         gap = None if bound is None else self.latency_ns / bound - 1
         # Weights that stay let executions follow each other as the busiest resource allows.
         period_ns = min(self.timing.period_ns, self.latency_ns) if self.plan.resident else self.latency_ns
@@ -87,6 +88,12 @@ class Segmented:
             status="optimal" if gap is not None and gap <= WHOLE else "feasible",
             proven_of=PLANS_OF_SEGMENTS,
         )
+
+
+def least_bound_ps(plans: Sequence[Segmented]) -> int | None:
+    """No plan of segments takes less, whatever tier they are cut for; None: nothing is known of one."""
+    bounds = [each.bound_ps for each in plans]
+    return min((bound or 0 for bound in bounds), default=None) if all(bounds) else None
 
 
 def place_segments(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from h3c.compiler.pipeline import PIPELINE, build, run
 from h3c.compiler.plan_files import new_context
 from h3c.passes.assign_arrays import AssignArrays
 from h3c.passes.lower_to_tile import LowerToTile
+from h3c.passes.place_parts import PlaceParts
+from h3c.passes.placement.losses import Losses
 from h3c.passes.placement.problem import PlacementError
+from h3c.passes.quality.sensitivity import matrix_operators
 from h3c.passes.segment_hosts import hosted_problem
 from h3c.passes.segment_plan import give_segments
 from h3c.passes.segment_problem import program_of, segment_problem
@@ -32,6 +36,7 @@ from h3c.passes.segmentation.problem import DIGITAL, Host, Place, SegmentChip, S
 from h3c.passes.segmentation.resident import load_times, loaded_ahead, pipelines, run_times
 from h3c.passes.segmentation.window import Hosts, Known, Windows
 from h3c.passes.verify_tile import VerifyTile
+from h3c.runtime_sim.chip_ir import chip_from_ir
 from h3c.runtime_sim.numbers import run_plan
 from h3c.runtime_sim.timing import simulate
 
@@ -359,3 +364,20 @@ def test_plans_with_hosts_take_what_was_predicted_and_compute_the_same(
     expected = np.concatenate([np.asarray(session.run(None, {name: images[i : i + 1]})[0]) for i in range(2)])
     made = next(iter(run_plan(module, {"image": images}, ideal=True)[0].values()))
     assert np.abs(made - expected).max() <= 1e-4 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("allowed", [0.0, 2.5, inf])
+def test_predicted_losses_say_what_may_run_on_a_tier(tmp_path: Path, allowed: float) -> None:
+    """Each operator loses 1 on the second tier and nothing elsewhere; weights stay there, as that is fastest."""
+    module = prepared("digits_cnn", two_tiers(tmp_path, 6, 64))
+    operators = matrix_operators(module)
+    rows = list(chip_from_ir(module).tiers)
+    own = {
+        i: np.array([np.full(op.outputs, float(row == "reram") / op.outputs) for row in rows])
+        for i, op in enumerate(operators)
+    }
+    placed = PlaceParts().place(module, Losses(own), None if allowed == inf else allowed)
+    there = sum(part.outputs / op.outputs for op in operators for part in op.placed if part.tier_name == "reram")
+    assert there == pytest.approx(placed.loss, abs=1e-9)
+    assert placed.loss <= allowed
+    assert placed.loss > 0 or allowed == 0
