@@ -366,10 +366,10 @@ def test_plans_with_hosts_take_what_was_predicted_and_compute_the_same(
     assert np.abs(made - expected).max() <= 1e-4 * np.ptp(expected)
 
 
-@pytest.mark.parametrize("allowed", [0.0, 2.5, inf])
+@pytest.mark.parametrize("allowed", [0.0, 1.5, inf])
 def test_predicted_losses_say_what_may_run_on_a_tier(tmp_path: Path, allowed: float) -> None:
     """Each operator loses 1 on the second tier and nothing elsewhere; weights stay there, as that is fastest."""
-    module = prepared("digits_cnn", two_tiers(tmp_path, 6, 64))
+    module = prepared("digits_mlp", two_tiers(tmp_path, 6, 64))
     operators = matrix_operators(module)
     rows = list(chip_from_ir(module).tiers)
     own = {
@@ -381,3 +381,15 @@ def test_predicted_losses_say_what_may_run_on_a_tier(tmp_path: Path, allowed: fl
     assert there == pytest.approx(placed.loss, abs=1e-9)
     assert placed.loss <= allowed
     assert placed.loss > 0 or allowed == 0
+
+
+def test_an_operator_is_never_where_its_loss_is_infinite(tmp_path: Path) -> None:
+    """Without a limit, too: there it must not be."""
+    module = prepared("digits_mlp", two_tiers(tmp_path, 6, 64))
+    program = program_of(module, "edram")
+    problem = segment_problem(program)
+    free = hosted_problem(program, problem, 8, 1.0)
+    lost = tuple(tuple(inf if host.tier == "reram" else 0.0 for host in hosts) for hosts in free.menu)
+    found = solve_hosted(replace(free, here_loss=(0.0,) * len(free.menu), host_loss=lost))
+    assert any(host.tier == "reram" for host in hosts_of(solve_hosted(free)) if host is not None)
+    assert not any(host.tier == "reram" for host in hosts_of(found) if host is not None)

@@ -5,9 +5,10 @@ Arrays of other tiers are limited over the whole program, and so is the loss of 
 of what each loses where it is. The dynamic program chooses cuts, modes, places and hosts at once (module `choices`).
 
 **Budgets** couple all operators. They enter by multipliers: a price for each array of another tier and for loss. For
-every price the dynamic program's bound, less what the budgets are worth, bounds all plans that keep to them; prices
-follow the subgradient (Held, Wolfe and Crowder 1974, step of Polyak). What the program chooses at a price is made to
-keep the budgets, by fewer copies, then by taking back what saves least, and is solved again with these hosts.
+every price the dynamic program's bound, less what the budgets are worth, bounds all plans that keep to them. Prices are
+sought between those at which a budget is exceeded and those at which it is not. What the program chooses at a price is
+made to keep the budgets, by fewer copies or by taking back what saves least, and is solved again with these hosts; in
+the end so is the best plan with other hosts for one or two operators.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ FORBIDDEN_PS = 10**15
 CLOSE = 1e-3
 """Relative gap at which prices are good enough; `GOOD`: at which no more plans are tried."""
 GOOD = 1e-2
-MOST_MOVES = 400
+MOST_MOVES = 120
 """Solved for at the end, times operators: other hosts of one or two operators of the best plan."""
 LITTLE = 1e-9
 """Slack of sums of losses."""
@@ -215,7 +216,7 @@ class _Search:
 
     def _try(self, hosts: tuple[Host | None, ...] | None) -> None:
         """Solve for hosts that keep the budgets."""
-        if hosts is None or hosts in self.tried:
+        if hosts is None or hosts in self.tried or not self.hosted.keeps(hosts):
             return
         problem = with_hosts(self.hosted.problem, hosts)
         self.tried.add(hosts)
@@ -277,7 +278,8 @@ class _Search:
         chosen, hosted = list(hosts), self.hosted
         while full := {tier for tier, taken in hosted.held(chosen).items() if taken > hosted.arrays[tier]}:
             out = [i for i, host in enumerate(chosen) if host is not None and host.tier in full]
-            self._move(chosen, out, lambda i, old, new: _arrays(old, full) - _arrays(new, full), pace_ps)
+            if not self._move(chosen, out, lambda i, old, new: _arrays(old, full) - _arrays(new, full), pace_ps):
+                return None
         while not hosted.may_lose(chosen):
             if not self._move(
                 chosen, range(len(chosen)), lambda i, old, new: hosted.lost(i, old) - hosted.lost(i, new), pace_ps
@@ -306,6 +308,8 @@ class _Search:
                     0 if new is None else new.arrays - (old.arrays if old is not None and old.tier == new.tier else 0)
                 )
                 if new == old or (new is not None and more > 0 and held[new.tier] + more > hosted.arrays[new.tier]):
+                    continue
+                if hosted.lost(i, new) == inf:
                     continue
                 slower = self._takes(i, new, pace_ps) - self._takes(i, old, pace_ps)
                 gained = max(1, more) if gain is None else gain(i, old, new)

@@ -274,7 +274,7 @@ class Windows:
         """What operators `first` to `last` ask wherever tensors are; those with one `last` are remembered."""
         key = first, last, hosts
         if key not in self._spans:
-            if any(last != other for _, other, _ in self._spans):
+            if self._spans and next(iter(self._spans))[1] != last:
                 self._spans = {}
             self._spans[key] = self._make_span(*key)
         return self._spans[key]
